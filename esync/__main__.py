@@ -1,0 +1,7 @@
+"""Run the command line: python -m esync."""
+
+from __future__ import annotations
+
+from esync.cli.main import main
+
+main()

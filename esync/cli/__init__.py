@@ -1,0 +1,1 @@
+"""The command line: `esync` and `esync-console`."""

@@ -1,0 +1,7 @@
+"""Run the command line: python -m esync.cli."""
+
+from __future__ import annotations
+
+from esync.cli.main import main
+
+main()

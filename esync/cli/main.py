@@ -1,0 +1,137 @@
+"""The entry of `esync`: options that say which queue, the commands, and how errors end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from esync.cli import (
+    command_add,
+    command_change,
+    command_demo,
+    command_list,
+    command_migrate,
+    command_pause,
+    command_show,
+    command_status,
+    command_worker,
+)
+from esync.cli.failure import ExitCode, exit_code_of, report
+from esync.cli.options import hoist
+from esync.cli.session import DriverFactory, Session, open_postgres
+from esync.errors import EsyncError
+from esync.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_INTERRUPTED = 130
+"""What a shell reports for a command that SIGINT ended."""
+
+app = typer.Typer(
+    name="esync",
+    help="A synchronisation queue on PostgreSQL where the newest request wins.",
+    epilog="--dsn, --table and --schema may stand before or after the command. Exit codes: 0 done,"
+    " 1 nothing matched or the state does not allow it, 2 wrong use, 3 more than --max,"
+    " 4 no database or schema, 5 left with handlers still running.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 - typer calls it with the value of the flag
+    if value:
+        typer.echo(f"esync {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def choose(
+    ctx: typer.Context,
+    *,
+    dsn: Annotated[
+        str | None,
+        typer.Option(
+            "--dsn", help="The database; else ESYNC_DSN, DATABASE_URL, DB_* or PG*.", metavar="DSN"
+        ),
+    ] = None,
+    table: Annotated[
+        str | None, typer.Option(help="The table, or schema.table [message_queue].")
+    ] = None,
+    schema: Annotated[str | None, typer.Option(help="The schema [public].")] = None,
+    version: Annotated[  # noqa: ARG001 - the callback acts on it
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and end.")
+    ] = False,
+) -> None:
+    """Keep the options that say which queue is meant."""
+    Session.of(ctx).choose(dsn=dsn, schema=schema, table=table)
+
+
+for part in (
+    command_migrate,
+    command_add,
+    command_status,
+    command_list,
+    command_show,
+    command_change,
+    command_pause,
+    command_worker,
+    command_demo,
+):
+    part.register(app)
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    open_driver: DriverFactory = open_postgres,
+    environ: Mapping[str, str] | None = None,
+) -> NoReturn:
+    """Run a command and end the process with its exit code."""
+    run(app, arguments, open_driver=open_driver, environ=environ)
+
+
+def run(
+    commands: typer.Typer,
+    arguments: Sequence[str] | None,
+    *,
+    open_driver: DriverFactory,
+    environ: Mapping[str, str] | None,
+) -> NoReturn:
+    """Run typer's commands; end with the exit code, after one line for an error of ours."""
+    _prepare_streams()
+    session = Session(
+        environ=os.environ if environ is None else environ,
+        directory=Path.cwd(),
+        open_driver=open_driver,
+    )
+    try:
+        commands(
+            hoist(sys.argv[1:] if arguments is None else arguments),
+            prog_name=commands.info.name,
+            obj=session,
+        )
+    except EsyncError as error:
+        report(error, migrate_command=session.migrate_command())
+        sys.exit(exit_code_of(error))
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    sys.exit(ExitCode.DONE)
+
+
+def _prepare_streams() -> None:
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by whoever started us (`<&-`)
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - kept
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets its code, not a traceback.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,1 @@
+"""The engine: what runs handlers. It is given a driver and knows no database."""

@@ -1,0 +1,74 @@
+"""The event loop on which async handlers run: one thread for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+
+class Coroutines:
+    """Runs coroutines in its own thread, which is started by the first one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards _loop and _thread
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        # Only the loop's thread uses these.
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closing = False
+
+    def run(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run the coroutine that `make` returns; any thread may call."""
+        self._get_loop().call_soon_threadsafe(self._spawn, make)
+
+    def owns_current(self) -> bool:
+        """Whether the calling thread is that of the loop."""
+        return self._thread is not None and threading.current_thread() is self._thread
+
+    def close(self, timeout: float) -> None:
+        """End the thread once its last coroutine has ended; wait for that so many seconds."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
+            return
+        loop.call_soon_threadsafe(self._close)
+        if not self.owns_current():
+            thread.join(timeout)
+
+    def _get_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=self._serve, args=(self._loop,), name="esync-async", daemon=True
+                )
+                self._thread.start()
+            return self._loop
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            loop.close()
+
+    def _spawn(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.get_running_loop().create_task(make())
+        self._tasks.add(task)
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._is_closing:
+            self._close()
+
+    def _close(self) -> None:
+        self._is_closing = True
+        if not self._tasks:
+            asyncio.get_running_loop().stop()

@@ -1,0 +1,175 @@
+"""When a runner pops next, and what it must leave out."""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_POLLS = (0.02, 0.1, 0.3)
+"""Seconds after falling asleep, for the insert whose commit was slept through."""
+_BLOCKED_SECONDS = 0.1
+_FIRST_LIMITED_WAIT = 0.05
+_SUSPECT_SECONDS = 1.0
+"""So long suspects are left alone after one could not be popped: it was limited, or taken."""
+_DRAIN_SECONDS = 10.0
+"""So long a runner drains for a suspect; then its other tasks go on for as long."""
+_BUSY_SECONDS = 1.0
+"""So long a runner must be busy before it is taken out of the sleepers."""
+
+
+class Pace:
+    """The rhythm of one runner. The popper's thread alone uses it, except where said."""
+
+    def __init__(self) -> None:
+        self.is_prodded = True
+        """Any thread may set it: there may be something to pop."""
+        self.waits_for_end = False
+        """The end of an attempt of this runner may let something be popped."""
+        self.wants_suspect = False
+        """A task that has crashed a worker is due: drain, then pop it alone."""
+        self.is_quarantined = False
+        """Such a task runs: nothing is popped beside it."""
+        self.suspects_ahead = 0
+        """Suspects that the last pop saw and left, and that stand before the others."""
+        self.is_written_in = False
+        """Inserts send a wake-up: the runner is among the sleepers."""
+        self._due_at = 0.0
+        self._polls: list[float] = []
+        self._busy_since: float | None = None
+        self._suspects_at = 0.0
+        self._drain_until = 0.0
+        self._limited_wait = _FIRST_LIMITED_WAIT
+        self._blocked: dict[str, float] = {}
+        self._lock = threading.Lock()  # guards _timer and _blocked, which the finisher changes
+        self._timer = math.inf
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to pop."""
+        return self.is_prodded or now >= self._due_at or now >= self._timer
+
+    def next_at(self) -> float:
+        """Return when it is time to pop unless prodded before."""
+        return min(self._due_at, self._timer)
+
+    def begin(self, now: float) -> None:
+        """Note that a pop begins: what was due is being looked after."""
+        self.is_prodded = False
+        self._due_at = math.inf
+        if now >= self._timer:
+            with self._lock:
+                self._timer = math.inf
+
+    def skip_keys(self, now: float) -> tuple[str, ...]:
+        """Return the keys that were blocked a moment ago."""
+        if not self._blocked:
+            return ()
+        with self._lock:
+            self._blocked = {key: until for key, until in self._blocked.items() if until > now}
+            return tuple(self._blocked)
+
+    def block(self, keys: Iterable[str], now: float) -> bool:
+        """Leave keys out for a short while; return whether one of them is new."""
+        with self._lock:
+            before = len(self._blocked)
+            for key in keys:
+                self._blocked[key] = now + _BLOCKED_SECONDS
+            return len(self._blocked) > before
+
+    def end(self, keys: Iterable[str], *, retry_at: float) -> bool:
+        """Note attempts that ended; return whether something may be popped now.
+
+        The finisher calls this, from its own thread.
+        """
+        with self._lock:
+            self._timer = min(self._timer, retry_at)
+            if self._blocked:
+                hits = [self._blocked.pop(key, None) for key in keys]
+                return self.waits_for_end or any(hits)
+        return self.waits_for_end
+
+    def go_on(self) -> None:
+        """Pop again at once."""
+        self._due_at = 0.0
+
+    def put_off(self, until: float) -> None:
+        """Pop again at that time, or when prodded."""
+        self._due_at = until
+
+    def put_off_limited(self, now: float, *, longest: float) -> None:
+        """Pop again after a wait that grows while the limit leaves no room."""
+        self._due_at = now + self._limited_wait
+        self._limited_wait = min(self._limited_wait * 2, longest)
+
+    def rest(self, now: float) -> bool:
+        """Wait for a wake-up; return whether the runner must be written in and pop once more."""
+        if not self.is_written_in:
+            return True
+        if self._polls:
+            self._due_at = now + self._polls.pop(0)
+        return False
+
+    def write_in(self) -> None:
+        """Note that the runner is among the sleepers now."""
+        self.is_written_in = True
+        self._polls = list(_POLLS)
+        self._due_at = 0.0
+
+    def note_suspects(self, count: int, now: float) -> bool:
+        """Note how many suspects are due; return whether it is their turn."""
+        self.suspects_ahead = count
+        if not count:
+            return False
+        self.wants_suspect = now >= self._suspects_at
+        if self.wants_suspect:
+            self._due_at = 0.0
+            self._drain_until = now + _DRAIN_SECONDS
+        return self.wants_suspect
+
+    def may_drain(self, now: float) -> bool:
+        """Whether the runner may go on draining; a handler that runs for hours must not stop it."""
+        if self.is_quarantined or now < self._drain_until:
+            return True
+        self.wants_suspect = False
+        self._suspects_at = now + _DRAIN_SECONDS
+        return False
+
+    def note_suspect_turn(self, now: float, *, got_one: bool) -> None:
+        """Note that a suspect was popped alone, or could not be; the others come next."""
+        self.wants_suspect = False
+        self.is_quarantined = got_one
+        self._due_at = 0.0
+        if not got_one:
+            self._suspects_at = now + _SUSPECT_SECONDS
+
+    def put_off_suspects(self) -> None:
+        """Pop again when it is the suspects' turn, if nothing else comes before."""
+        self._due_at = min(self._due_at, self._suspects_at)
+
+    def note_claims(self, now: float) -> None:
+        """Note that a pop got claims."""
+        self._limited_wait = _FIRST_LIMITED_WAIT
+        if self._busy_since is None:
+            self._busy_since = now
+
+    def note_nothing(self) -> None:
+        """Note that a pop found nothing to do."""
+        self._busy_since = None
+
+    def is_busy(self, now: float) -> bool:
+        """Whether the runner has been busy so long that it should leave the sleepers."""
+        return self._busy_since is not None and now - self._busy_since >= _BUSY_SECONDS
+
+    def wake(self) -> None:
+        """Note that the runner is not among the sleepers any more."""
+        self.is_written_in = False
+
+    def start_again(self) -> None:
+        """Forget everything: the worker has a new lease, or the store was away."""
+        self.is_written_in = False
+        self.is_prodded = True
+        self.wants_suspect = False
+        self._busy_since = None

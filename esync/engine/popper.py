@@ -1,0 +1,264 @@
+"""Pops for all runners: one thread and one connection, however many names there are."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from esync.driver import POP_LIMIT
+from esync.engine.service import AWAY, Service, pause
+from esync.errors import DriverError, WorkerGoneError
+from esync.task import Release
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from esync.driver import Popped, RunnerDriver
+    from esync.engine.executor import Executor
+    from esync.engine.held import Held
+    from esync.engine.lease import Lease
+    from esync.engine.presence import Presence
+    from esync.engine.reporter import Reporter
+    from esync.engine.runner import Runner
+
+log = logging.getLogger("esync.engine")
+
+HOARD_SECONDS = 1.0
+"""Claims that have waited longer for their start are given back."""
+_LATE_SECONDS = 0.02
+"""Claims that have waited longer get every free slot."""
+_LONGEST_WAIT = 1.0
+_NO_PROGRESS_WAIT = 0.1
+_REFUSED_WAIT = 5.0
+_LAST_RELEASES = 3
+
+
+class Popper(Service):
+    """Serves the runners in turn, one pop each, and gives back what they cannot start."""
+
+    def __init__(
+        self,
+        driver: RunnerDriver,
+        *,
+        poll: float,
+        runners: Sequence[Runner],
+        executor: Executor,
+        presence: Presence,
+        reporter: Reporter,
+        on_outage: Callable[[DriverError], None],
+    ) -> None:
+        super().__init__("popper", on_outage=on_outage)
+        self._driver = driver
+        self._poll = poll
+        self._runners = deque(runners)
+        self._executor = executor
+        self._presence = presence
+        self._reporter = reporter
+        self._lease: Lease | None = None
+        self._returns: deque[tuple[Runner, Held]] = deque()
+
+    def give_back(self, runner: Runner, held: Held) -> None:
+        """Take a claim that is not to be started; any thread may call."""
+        self._returns.append((runner, held))
+        self.prod()
+
+    def tick(self) -> None:
+        """Give back, pop for every runner that wants tasks, then wait for the next reason to."""
+        self._wake.clear()  # before popping: what is prodded meanwhile is looked at again
+        self._tend(time.monotonic())
+        lease = self._presence.lease
+        if lease is None:
+            self.wait(self._poll)
+            return
+        if lease is not self._lease:
+            self._lease = lease
+            self._start_again()
+        self._runners.rotate(-1)
+        for runner in self._runners:
+            if self.is_stopping:
+                return
+            self._serve(runner, lease)
+        self.wait(self._seconds_to_wait(time.monotonic()))
+
+    def on_return(self) -> None:
+        """Look at everything: wake-ups were missed, and the sleepers may be gone."""
+        self._start_again()
+
+    def on_stop(self) -> None:
+        """Give back everything that was not started."""
+        for runner in self._runners:
+            self._returns.extend((runner, held) for held in runner.take_unstarted())
+        for _ in range(_LAST_RELEASES):
+            try:
+                self._release()
+            except AWAY as exc:
+                log.warning("popper: %s; %d tasks are not released yet", exc, len(self._returns))
+                pause(_NO_PROGRESS_WAIT)
+            else:
+                return
+
+    def _start_again(self) -> None:
+        for runner in self._runners:
+            runner.pace.start_again()
+
+    def _tend(self, now: float) -> None:
+        """See to claims that wait: give them every slot, and in the end give them back."""
+        for runner in self._runners:
+            if not runner.buffer:
+                continue
+            waited = runner.oldest_wait(now)
+            if runner.is_paused or waited > HOARD_SECONDS:
+                self._unload(runner, is_slow=waited > HOARD_SECONDS)
+            elif waited > _LATE_SECONDS:
+                self._executor.start(runner, is_late=True)
+        if self._returns:
+            self._release()
+
+    def _unload(self, runner: Runner, *, is_slow: bool) -> None:
+        unstarted = runner.take_unstarted()
+        self._returns.extend((runner, held) for held in unstarted)
+        if is_slow:
+            runner.expect_slow(HOARD_SECONDS)
+            log.info("runner %s: %d tasks waited too long; released", runner.name, len(unstarted))
+
+    def _release(self) -> None:
+        """Give back what waits for it; kept when the store is away."""
+        while self._returns:
+            lease = self._returns[0][1].lease
+            batch = [pair for pair in self._returns if pair[1].lease is lease]
+            releases = [Release(held.claim.task_id, held.claim.attempt) for _, held in batch]
+            self._driver.release(releases, worker_id=lease.worker_id)
+            given = {id(held) for _, held in batch}
+            # Slots may append meanwhile: turn the whole deque over once.
+            for _ in range(len(self._returns)):
+                pair = self._returns.popleft()
+                if id(pair[1]) not in given:
+                    self._returns.append(pair)
+            _forget(batch)
+
+    def _serve(self, runner: Runner, lease: Lease) -> None:
+        """Pop once for a runner, if it wants something and has room for it."""
+        now = time.monotonic()
+        pace = runner.pace
+        if not pace.is_due(now) or not (room := self._room(runner)):
+            return
+        pace.begin(now)
+        is_suspect = pace.wants_suspect
+        # Suspects that are left count among what a pop may see: look past them.
+        asked = 1 if is_suspect else min(room + pace.suspects_ahead, POP_LIMIT)
+        try:
+            popped = self._pop(runner, lease, count=asked, is_suspect=is_suspect)
+        except BaseException:
+            pace.is_prodded = True
+            raise
+        if popped is None:
+            return
+        if popped.claims:
+            runner.hold(popped.claims, lease=lease)
+            self._executor.start(runner)
+        if popped.superseded:
+            self._reporter.count_others(runner.name, superseded=popped.superseded)
+        self._plan(runner, popped, asked=asked, is_suspect=is_suspect)
+        self._leave_sleepers(runner, lease)
+
+    def _room(self, runner: Runner) -> int:
+        """Return how many tasks to pop for a runner that is due.
+
+        If none, the popper is prodded once that may change.
+        """
+        pace = runner.pace
+        # Both flags are set before what they wait for is looked at, so that no end is missed.
+        if pace.is_quarantined or pace.wants_suspect:
+            pace.waits_for_end = True
+            if runner.in_flight and pace.may_drain(time.monotonic()):
+                return 0
+            pace.is_quarantined = False
+        if room := runner.room():
+            return room
+        runner.is_thirsty = pace.waits_for_end = True
+        return runner.room()
+
+    def _pop(self, runner: Runner, lease: Lease, *, count: int, is_suspect: bool) -> Popped | None:
+        pace = runner.pace
+        pace.waits_for_end = False
+        try:
+            return self._driver.pop(
+                runner.name,
+                worker_id=lease.worker_id,
+                count=count,
+                limit=runner.settings.limit,
+                stream=runner.settings.stream,
+                skip_keys=pace.skip_keys(time.monotonic()),
+                suspects=is_suspect,
+            )
+        except WorkerGoneError:
+            self._presence.lose(lease)
+        except AWAY:
+            raise
+        except DriverError:
+            # The other runners must not suffer from one whose pop is refused.
+            log.exception("runner %s: cannot pop; trying again", runner.name)
+            pace.put_off(time.monotonic() + _REFUSED_WAIT)
+        return None
+
+    def _plan(self, runner: Runner, popped: Popped, *, asked: int, is_suspect: bool) -> None:
+        """Decide when the runner pops next, from what this pop found."""
+        pace = runner.pace
+        now = time.monotonic()
+        has_new_blocked = pace.block(popped.blocked, now) if popped.blocked else False
+        if popped.claims:
+            pace.note_claims(now)
+        if is_suspect:
+            pace.note_suspect_turn(now, got_one=bool(popped.claims))
+        elif pace.note_suspects(popped.suspects, now):
+            pass
+        elif popped.is_limited:
+            pace.waits_for_end = True
+            pace.put_off_limited(now, longest=self._poll)
+        elif not popped.is_exhausted or (popped.superseded and len(popped.claims) < asked):
+            if popped.claims or popped.superseded or has_new_blocked:
+                pace.go_on()
+            else:
+                pace.put_off(now + _NO_PROGRESS_WAIT)
+        else:
+            self._rest(runner, popped, now)
+
+    def _rest(self, runner: Runner, popped: Popped, now: float) -> None:
+        """Let a runner wait: nothing that is due was left unseen."""
+        pace = runner.pace
+        if not popped.claims:
+            pace.note_nothing()
+        if pace.rest(now):
+            self._driver.sleep([runner.name], worker_id=self._presence.worker_id)
+            pace.write_in()  # and it pops once more, for what came before that was visible
+        elif popped.blocked and not popped.claims:
+            pace.put_off_limited(now, longest=self._poll)
+        if popped.suspects:
+            pace.put_off_suspects()
+
+    def _leave_sleepers(self, runner: Runner, lease: Lease) -> None:
+        pace = runner.pace
+        if pace.is_written_in and pace.is_busy(time.monotonic()):
+            self._driver.wake([runner.name], worker_id=lease.worker_id)
+            pace.wake()
+
+    def _seconds_to_wait(self, now: float) -> float:
+        """Return the seconds after which some runner needs attention by itself."""
+        wait = _LONGEST_WAIT
+        for runner in self._runners:
+            if runner.buffer:
+                has_slots = runner.active < runner.settings.concurrency
+                wait = min(wait, _LATE_SECONDS if has_slots else HOARD_SECONDS / 4)
+            if not runner.pace.is_due(now):
+                wait = min(wait, runner.pace.next_at() - now)
+            elif self._room(runner):
+                return 0.0
+        return max(wait, 0.0)
+
+
+def _forget(batch: Iterable[tuple[Runner, Held]]) -> None:
+    for runner, held in batch:
+        if runner.in_flight.get(held.claim.task_id) is held:
+            del runner.in_flight[held.claim.task_id]

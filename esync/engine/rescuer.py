@@ -1,0 +1,73 @@
+"""Gives back what dead workers held, and cancels what no worker knows."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from esync.engine.service import Service
+from esync.errors import DriverError, EsyncError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from esync.driver import RunnerDriver
+    from esync.engine.presence import Presence
+    from esync.engine.reporter import Reporter
+    from esync.engine.settings import WorkerSettings
+
+log = logging.getLogger("esync.engine")
+
+_LEAVING_SECONDS = 1.0
+"""A worker that leaves with running handlers has so long to end before it is rescued."""
+
+
+class Rescuer(Service):
+    """Every worker rescues; the statement is such that it does not matter who comes first."""
+
+    def __init__(
+        self,
+        driver: RunnerDriver,
+        *,
+        settings: WorkerSettings,
+        presence: Presence,
+        reporter: Reporter,
+        report: Callable[[EsyncError], None],
+        on_outage: Callable[[DriverError], None],
+    ) -> None:
+        super().__init__("rescuer", on_outage=on_outage)
+        self._driver = driver
+        self._settings = settings
+        self._presence = presence
+        self._reporter = reporter
+        self._report = report
+
+    def tick(self) -> None:
+        """Wait for the next turn, or for a worker that leaves, then rescue."""
+        self.wait(self._settings.beat_interval)
+        if self._wake.is_set():
+            self._wake.clear()
+            self._stopping.wait(min(_LEAVING_SECONDS, self._settings.beat_interval))
+        if self.is_stopping or not self._presence.is_steady():
+            return
+        self._rescue()
+        self._cancel_unknown()
+
+    def _rescue(self) -> None:
+        rescued = self._driver.rescue(max_crashes=self._settings.max_crashes)
+        if any(rescued):
+            log.warning(
+                "rescue: %d workers lost, %d tasks given back, %d tasks FAILED for good",
+                rescued.workers,
+                rescued.retried,
+                rescued.failed,
+            )
+
+    def _cancel_unknown(self) -> None:
+        cancelled = self._driver.cancel_unknown(
+            grace=self._settings.unhandled_grace, forget_after=self._settings.forget_after
+        )
+        for name, count in cancelled.items():
+            self._reporter.count_others(name, cancelled=count)
+            text = f"task name {name!r}: no worker knows it; {count} tasks cancelled"
+            self._report(UnknownNameError(text, name=name, count=count))

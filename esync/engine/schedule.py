@@ -1,0 +1,210 @@
+"""Scheduled actions: code run at an interval, once in the whole cluster."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from esync.engine import outcome as outcomes
+from esync.engine.events import RunningAttempt
+from esync.engine.runner import find_call
+from esync.engine.service import AWAY, Service
+from esync.engine.settings import check_interval
+from esync.errors import DriverError, EsyncError, HandlerError, WorkerGoneError
+from esync.task import check_name
+from esync.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
+    from uuid import UUID
+
+    from esync.driver import RunnerDriver
+    from esync.engine.coroutines import Coroutines
+    from esync.engine.presence import Presence
+    from esync.engine.threads import Threads
+
+log = logging.getLogger("esync.engine")
+
+_ASK_AGAIN_LIMIT = 30.0
+"""Seconds after which an action is asked for again at the latest."""
+_REFUSED_WAIT = 5.0
+
+
+class Action:
+    """A scheduled action; the scheduler's thread alone changes its state."""
+
+    def __init__(
+        self,
+        action: object,
+        interval: timedelta | float,
+        *,
+        name: str | None,
+        stream: str | None,
+    ) -> None:
+        self.call, self.is_async = find_call(action, "action", arguments=0)
+        self.interval = check_interval("interval", interval)
+        self.name = check_name(name if name is not None else _name_of(action))
+        self.stream = stream if stream is not None else _stream_of(action)
+        self.ask_at = 0.0
+        """time.monotonic() at which to ask whether it is to run."""
+        self.started: float | None = None
+        """time.monotonic(); None while it does not run here."""
+
+
+class _End(NamedTuple):
+    action: Action
+    worker_id: UUID
+    error: str | None
+
+
+class Scheduler(Service):
+    """Asks the store whose turn it is; a run is a job of its own, so that none stops another."""
+
+    def __init__(
+        self,
+        driver: RunnerDriver,
+        *,
+        actions: Sequence[Action],
+        presence: Presence,
+        threads: Threads,
+        coroutines: Coroutines,
+        report: Callable[[EsyncError], None],
+        on_outage: Callable[[DriverError], None],
+    ) -> None:
+        super().__init__("scheduler", on_outage=on_outage)
+        self._driver = driver
+        self._actions = actions
+        self._presence = presence
+        self._threads = threads
+        self._coroutines = coroutines
+        self._report = report
+        self._ends: deque[_End] = deque()
+        self._is_closed = threading.Event()
+
+    def close(self) -> None:
+        """Begin no further runs."""
+        self._is_closed.set()
+
+    def look_again(self) -> None:
+        """Ask for every action at once: time may have been moved, or an action was asked for."""
+        for action in self._actions:
+            action.ask_at = 0.0
+        self.prod()
+
+    def running(self) -> list[RunningAttempt]:
+        """Return the actions that run here."""
+        now = time.monotonic()
+        return [
+            RunningAttempt(action.name, "", None, 0, now - started, is_stuck=False)
+            for action in self._actions
+            if (started := action.started) is not None
+        ]
+
+    def tick(self) -> None:
+        """Record what has ended, begin what is due, then wait for the next."""
+        self._wake.clear()
+        self._record_ends()
+        now = time.monotonic()
+        waiting = [action for action in self._actions if action.started is None]
+        if self._is_closed.is_set():
+            waiting = []
+        for action in waiting:
+            if action.ask_at <= now:
+                self._ask(action)
+        self.wait(min((action.ask_at - now for action in waiting), default=_ASK_AGAIN_LIMIT))
+
+    def on_stop(self) -> None:
+        """Record what has ended."""
+        self._record_ends()
+
+    def _ask(self, action: Action) -> None:
+        """Ask whether to run an action now, and run it."""
+        now = time.monotonic()
+        lease = self._presence.lease
+        if lease is None:
+            action.ask_at = now + 0.1
+            return
+        try:
+            wait = self._driver.begin_action(
+                action.name,
+                worker_id=lease.worker_id,
+                interval=action.interval,
+                stream=action.stream,
+            )
+        except WorkerGoneError:
+            self._presence.lose(lease)
+            return
+        except AWAY:
+            raise
+        except DriverError:
+            # The other actions must not suffer from one that is refused.
+            log.exception("scheduled action %s: refused; asking again", action.name)
+            wait = _REFUSED_WAIT
+        if wait is not None:
+            action.ask_at = now + min(max(wait, 0.001), _ASK_AGAIN_LIMIT)
+            return
+        action.started = now
+        log.debug("scheduled action %s: begins", action.name)
+        self._begin(action, lease.worker_id)
+
+    def _begin(self, action: Action, worker_id: UUID) -> None:
+        if action.is_async:
+            self._coroutines.run(partial(self._run_async, action, worker_id))
+            return
+        try:
+            self._threads.run(partial(self._run_sync, action, worker_id))
+        except RuntimeError as exc:  # no more threads
+            self._end(action, worker_id, exc)
+
+    def _run_sync(self, action: Action, worker_id: UUID) -> None:
+        error: BaseException | None = None
+        try:
+            action.call()
+        except BaseException as exc:  # noqa: BLE001 - it ends this run only
+            error = exc
+        self._end(action, worker_id, error)
+
+    async def _run_async(self, action: Action, worker_id: UUID) -> None:
+        error: BaseException | None = None
+        try:
+            await action.call()
+        except BaseException as exc:  # noqa: BLE001 - as above
+            error = exc
+        self._end(action, worker_id, error)
+
+    def _end(self, action: Action, worker_id: UUID, exc: BaseException | None) -> None:
+        error = None
+        if exc is not None:
+            error = clean(outcomes.judge_error(exc).message)
+            self._report(HandlerError(f"scheduled action {action.name}: raised: {error}"))
+        self._ends.append(_End(action, worker_id, error))
+        self.prod()
+
+    def _record_ends(self) -> None:
+        while self._ends:
+            action, worker_id, error = self._ends[0]
+            try:
+                self._driver.end_action(action.name, worker_id=worker_id, error=error)
+            except AWAY:
+                raise
+            except DriverError:
+                log.exception("scheduled action %s: its end cannot be recorded", action.name)
+            action.started = None
+            action.ask_at = 0.0
+            self._ends.popleft()
+
+
+def _name_of(action: Any) -> str:
+    if hasattr(action, "do"):
+        return type(action).__name__
+    return getattr(action, "__name__", type(action).__name__)
+
+
+def _stream_of(action: Any) -> str | None:
+    stream = getattr(action, "stream", None)
+    return stream() if callable(stream) else stream

@@ -1,0 +1,1 @@
+"""esync on PostgreSQL: the only place that knows psycopg."""

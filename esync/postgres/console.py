@@ -1,0 +1,159 @@
+"""The reading half of PostgresDriver's console side.
+
+Everything is read in one read-only transaction per call, each statement within 750 ms, with an
+index and a limit; no row is locked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from esync.errors import DriverUnavailableError
+from esync.postgres.decode import audit_row, entry, task_row, worker_row
+from esync.postgres.listing import KEY_LIMIT, Group, Terms, named_ids, pick, walk
+from esync.postgres.migrate import require_schema
+from esync.postgres.overview import Counting, read_overview
+from esync.postgres.reading import PostgresReader
+from esync.snapshot import Count, Precision, TaskDetail, TaskPage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from esync.postgres.reading import Reading
+    from esync.snapshot import AuditRow, Cursor, Filter, Overview, TaskRow, WorkerRow
+
+HISTORY_LIMIT = 50
+_COUNT_STRETCH = 50_000
+"""Tasks that a count looks at when a term needs their rows."""
+_TIMEOUT = "57014"
+
+
+class PostgresConsole(PostgresReader):
+    """What operators see."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._counting = Counting()  # guarded by the lane that reads
+
+    def check_schema(self) -> None:
+        """Raise SchemaError unless the schema fits this library."""
+        with self._lane("look").connection() as conn:
+            require_schema(conn, self.names)
+
+    def get_overview(self, *, minutes: int = 30) -> Overview:
+        """Return the queue at this moment, with counts for so many minutes.
+
+        Counts are exact while they cost less than 100 ms, capped beyond that, and tried exactly
+        again after a minute or more.
+        """
+        with self._reading() as read:
+            return read_overview(read, minutes=minutes, counting=self._counting)
+
+    def list_tasks(self, where: Filter, *, limit: int, after: Cursor | None = None) -> TaskPage:
+        """Return a page of matching tasks: running, then pending in run order, then finished.
+
+        Running ones are listed by their start and finished ones by their end, newest first. What
+        no index serves is looked for during a third of a second; a page that ends early then
+        holds fewer tasks, perhaps none, and the next one goes on. Of a key, the newest 5,000
+        requests are looked at.
+        """
+        with self._reading() as read:
+            terms = Terms(where=where, names=read.task_names(where.names))
+            if terms.is_named:
+                named = named_ids(read, terms)
+                ids, following = pick(read, terms, named, limit=limit, after=after)
+            else:
+                ids, following = walk(read, terms, limit=limit, after=after)
+            return TaskPage(rows=_task_rows(read, ids), next=following)
+
+    def count_tasks(self, where: Filter, *, cap: int = 10_000) -> Count:
+        """Return how many tasks match, counting no further than the cap.
+
+        With terms that need the rows (an error text, a key prefix) 50,000 tasks are looked at;
+        when there are more, or time runs out, the count is a capped one, and may be small.
+        """
+        try:
+            with self._reading() as read:
+                terms = Terms(where=where, names=read.task_names(where.names))
+                return (_count_named if terms.is_named else _count_matching)(read, terms, cap=cap)
+        except DriverUnavailableError as exc:
+            if getattr(exc.__cause__, "sqlstate", None) == _TIMEOUT:
+                return Count(0, Precision.CAPPED)
+            raise
+
+    def find_tasks(
+        self, key: str, *, name: str | None = None, limit: int = 50
+    ) -> tuple[TaskRow, ...]:
+        """Return the requests of a key in every state, newest first."""
+        with self._reading() as read:
+            names = read.task_names(() if name is None else (name,))
+            return _task_rows(read, _find(read, key, names=names, limit=limit))
+
+    def get_task(self, task_id: UUID) -> TaskDetail | None:
+        """Return everything about one task."""
+        with self._reading() as read:
+            rows = read.rows("get_task", id=task_id)
+            if not rows:
+                return None
+            ((name, key, message, raw_data, errors),) = rows
+            history = _find(read, key, names=[name], limit=HISTORY_LIMIT)
+            if task_id not in history:
+                history = [*history[: HISTORY_LIMIT - 1], task_id]
+            shown = _task_rows(read, history)
+        return TaskDetail(
+            row=next(row for row in shown if row.task_id == task_id),
+            message=message,
+            raw_data=raw_data,
+            errors=tuple(entry(text) for text in reversed(errors)),
+            history=shown,
+        )
+
+    def list_workers(self) -> tuple[WorkerRow, ...]:
+        """Return the workers, dead ones that were not rescued yet included."""
+        with self._reading() as read:
+            return tuple(worker_row(row) for row in read.rows("list_workers"))
+
+    def list_audit(self, *, limit: int = 100) -> tuple[AuditRow, ...]:
+        """Return what operators did, newest first."""
+        with self._reading() as read:
+            return tuple(audit_row(row) for row in read.rows("list_audit", limit=limit))
+
+
+def _find(read: Reading, key: str, *, names: Sequence[str], limit: int) -> list[UUID]:
+    rows = read.rows("find_tasks", key=key, names=list(names), limit=limit)
+    return [task_id for (task_id,) in rows]
+
+
+def _task_rows(read: Reading, ids: Sequence[UUID]) -> tuple[TaskRow, ...]:
+    """Return the rows of some tasks in the order of their ids."""
+    if not ids:
+        return ()
+    rows = {row[0]: task_row(row) for row in read.rows("list_rows", ids=list(ids))}
+    return tuple(rows[task_id] for task_id in ids if task_id in rows)
+
+
+def _count_named(read: Reading, terms: Terms, *, cap: int) -> Count:
+    named = named_ids(read, terms)
+    is_cut = not terms.where.ids and len(named) >= KEY_LIMIT
+    ids, following = pick(read, terms, named, limit=cap)
+    return _count(len(ids), cap=cap, has_more=is_cut or following is not None)
+
+
+def _count_matching(read: Reading, terms: Terms, *, cap: int) -> Count:
+    groups = terms.groups
+    scan = _COUNT_STRETCH if terms.has_text or terms.since is not None else cap + 1
+    ((matching, scanned),) = read.rows(
+        "count_tasks",
+        **terms.filters,
+        **terms.pending_indexes,
+        **terms.finished_indexes,
+        running=groups[Group.RUNNING],
+        odd=groups[Group.ODD],
+        scan=scan,
+    )
+    return _count(matching, cap=cap, has_more=matching > cap or scanned >= scan)
+
+
+def _count(value: int, *, cap: int, has_more: bool) -> Count:
+    return Count(min(value, cap), Precision.CAPPED if has_more else Precision.EXACT)

@@ -1,0 +1,43 @@
+"""PostgresDriver: the whole store on PostgreSQL 15 to 18."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from esync.config import find_dsn, find_table
+from esync.postgres.actions import PostgresActions
+from esync.postgres.console import PostgresConsole
+from esync.postgres.producer import PostgresProducer
+from esync.postgres.runner import PostgresRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class PostgresDriver(PostgresProducer, PostgresRunner, PostgresConsole, PostgresActions):
+    """Stores tasks in PostgreSQL; implements Driver.
+
+    Opens connections when they are needed, each named for its purpose in pg_stat_activity, and
+    opens them again when they were lost. Safe to use from any thread; not across a fork.
+
+    Args:
+        dsn: a libpq connection string or URI.
+        schema: the schema of the table.
+        table: the table; its companions are named after it.
+        listen: whether workers listen for notifications. False behind a pooler in transaction
+            mode, where LISTEN is accepted and does nothing.
+        purpose: what stands behind `esync:<kind>:` in the application_name.
+    """
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> PostgresDriver:
+        """Return a driver for the database that the environment names.
+
+        Read in this order: ESYNC_DSN, DATABASE_URL, DB_HOST with DB_USER, DB_PASS and DB_DB, then
+        libpq's PG* variables; ESYNC_TABLE or DB_TABLE and ESYNC_SCHEMA for the table. Raises
+        SettingError when no database is named.
+        """
+        environ = os.environ if environ is None else environ
+        schema, table = find_table(schema=None, table=None, environ=environ)
+        return cls(find_dsn(None, environ), schema=schema, table=table)

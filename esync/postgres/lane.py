@@ -1,0 +1,124 @@
+"""A lane: one connection for one purpose, opened when it is needed and again when it was lost."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from esync.errors import SettingError
+from esync.postgres.faults import translate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg.rows import TupleRow
+
+    Connection = psycopg.Connection[TupleRow]
+
+CONNECT_TIMEOUT = 5
+"""Seconds."""
+
+# A half-open connection must be noticed within about ten seconds, not hours.
+_KEEPALIVE = {
+    "connect_timeout": CONNECT_TIMEOUT,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+# Both statements of a pop would share one snapshot under REPEATABLE READ. Statistics of a queue
+# that was empty a moment ago must not lead to sequential scans or to compilation.
+_SESSION = {
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "enable_seqscan": "off",
+    "jit": "off",
+    "plan_cache_mode": "auto",
+}
+
+
+def check_conninfo(conninfo: str) -> str:
+    """Return a connection string with our limits as defaults; never repeat it in an error."""
+    try:
+        given = conninfo_to_dict(conninfo)
+    except psycopg.ProgrammingError:
+        msg = (
+            "invalid connection string; expected postgresql://user@host/database"
+            " or host=... dbname=..."
+        )
+        raise SettingError(msg) from None
+    return make_conninfo("", **{**_KEEPALIVE, "client_encoding": "UTF8", **given})
+
+
+def connect(conninfo: str, *, purpose: str, settings: dict[str, str] | None = None) -> Connection:
+    """Return a connection in autocommit with our session settings, or raise our own error."""
+    try:
+        conn = psycopg.connect(conninfo, autocommit=True, application_name=purpose[:63])
+    except psycopg.Error as exc:
+        raise translate(exc, was_sent=False) from exc
+    try:
+        configure(conn, settings or {})
+    except psycopg.Error as exc:
+        conn.close()
+        raise translate(exc, was_sent=False) from exc
+    return conn
+
+
+def configure(conn: Connection, settings: dict[str, str]) -> None:
+    """Give a connection our session settings in one round trip."""
+    pairs = {**_SESSION, **settings}
+    calls = ", ".join(["set_config(%s, %s, false)"] * len(pairs))
+    values = [text for pair in pairs.items() for text in pair]
+    conn.execute(f"SELECT {calls}".encode(), values, prepare=False)
+
+
+class Lane:
+    """Lends its one connection to one thread at a time."""
+
+    def __init__(self, conninfo: str, *, purpose: str, settings: dict[str, str]) -> None:
+        self._conninfo = conninfo
+        self._settings = settings
+        self._conn: Connection | None = None
+        self._lock = threading.Lock()  # guards _conn and its use
+        self.purpose = purpose
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Lend the connection; translate psycopg's errors into ours."""
+        with self._lock:
+            conn = self._open()
+            try:
+                yield conn
+            except (psycopg.Error, UnicodeError, OverflowError) as exc:
+                raise translate(exc) from exc
+            finally:
+                self._drop_if_unfit(conn)
+
+    def close(self) -> None:
+        """Close the connection; the next use opens a new one."""
+        with self._lock:
+            if self._conn is not None:
+                self._conn.close()
+                self._conn = None
+
+    def _open(self) -> Connection:
+        if self._conn is None or self._conn.closed:
+            self._conn = connect(self._conninfo, purpose=self.purpose, settings=self._settings)
+        return self._conn
+
+    def _drop_if_unfit(self, conn: Connection) -> None:
+        """Close a connection that is broken or was left inside a transaction."""
+        status: Any = conn.info.transaction_status
+        if conn.closed or status != psycopg.pq.TransactionStatus.IDLE:
+            conn.close()
+            self._conn = None

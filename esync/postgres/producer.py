@@ -1,0 +1,205 @@
+"""The producer side of PostgresDriver: adding tasks, from many threads, fast."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.rows import tuple_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from esync.errors import DriverUnavailableError, TaskValueError
+from esync.postgres.faults import translate
+from esync.postgres.lane import CONNECT_TIMEOUT, configure, connect
+from esync.postgres.statements import statement
+from esync.postgres.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from psycopg import Cursor
+    from psycopg.rows import TupleRow
+
+    from esync.driver import ProducerDriver
+    from esync.postgres.lane import Connection
+    from esync.postgres.names import Names
+    from esync.task import NewTask
+
+POOL_SIZE = 8
+"""Connections that one process adds tasks with, at most; they are opened as they are needed."""
+
+_PURPOSE = "esync:produce"
+_COPY = (
+    "COPY {table} ({id}, data, task_key, task_name, created_by, do_after, priority) FROM STDIN"
+)
+
+
+class PostgresProducer(Store):
+    """Adds tasks through a small pool of connections."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._pool: ConnectionPool[Connection] | None = None
+        self._pool_lock = threading.Lock()  # guards _pool
+
+    def add(self, task: NewTask) -> None:
+        """Store one request; it is durable when this returns."""
+        with self._pooled() as conn:
+            add(conn.cursor(), task, names=self.names)
+
+    def add_many(self, tasks: Iterable[NewTask]) -> int:
+        """Store many requests in one transaction, all or none; return how many."""
+        with self._pooled() as conn, conn.transaction():
+            return add_many(conn.cursor(), tasks, names=self.names)
+
+    def within(self, connection: Any) -> ProducerDriver:
+        """Return a producer whose requests belong to the transaction of a psycopg connection."""
+        if not isinstance(connection, psycopg.Connection):
+            raise TaskValueError(
+                f"connection must be a psycopg.Connection, got {type(connection).__name__}"
+            )
+        return _Within(connection, self.names)
+
+    def get_task_count(self, name: str | None = None) -> int:
+        """Return how many tasks are READY, RETRY or IN PROGRESS, of one name or of all."""
+        with self._pooled() as conn:
+            return get_task_count(conn.cursor(), name, names=self.names)
+
+    def close(self) -> None:
+        """Close every connection; the driver may be used again and then reconnects."""
+        with self._pool_lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+        super().close()
+
+    @contextmanager
+    def _pooled(self) -> Iterator[Connection]:
+        """Lend a pooled connection; translate psycopg's errors into ours."""
+        try:
+            conn = self._open_pool().getconn()
+        except PoolTimeout as exc:
+            self._try_connection()
+            raise DriverUnavailableError("every connection of this process is busy") from exc
+        try:
+            yield conn
+        except (psycopg.Error, UnicodeError, OverflowError) as exc:
+            raise translate(exc) from exc
+        finally:
+            self._return(conn)
+
+    def _return(self, conn: Connection) -> None:
+        with self._pool_lock:
+            pool = self._pool
+        if pool is None:
+            conn.close()
+        else:
+            pool.putconn(conn)
+
+    def _open_pool(self) -> ConnectionPool[Connection]:
+        with self._pool_lock:
+            if self._pool is not None:
+                return self._pool
+        self._try_connection()
+        with self._pool_lock:
+            if self._pool is None:
+                self._pool = ConnectionPool(
+                    self._conninfo,
+                    min_size=1,
+                    max_size=POOL_SIZE,
+                    timeout=CONNECT_TIMEOUT,
+                    kwargs={"autocommit": True, "application_name": _PURPOSE},
+                    configure=partial(configure, settings=self._settings("produce")),
+                    name=_PURPOSE,
+                    open=True,
+                )
+            return self._pool
+
+    def _try_connection(self) -> None:
+        """Connect once, for the reason that the pool does not tell."""
+        connect(self._conninfo, purpose=_PURPOSE).close()
+
+
+class _Within:
+    """Adds tasks in the transaction of somebody else's connection, whatever its settings are."""
+
+    def __init__(self, connection: psycopg.Connection[Any], names: Names) -> None:
+        self._connection = connection
+        self._names = names
+
+    def add(self, task: NewTask) -> None:
+        """Store one request with the caller's transaction."""
+        with self._cursor() as cursor:
+            add(cursor, task, names=self._names)
+
+    def add_many(self, tasks: Iterable[NewTask]) -> int:
+        """Store many requests with the caller's transaction; return how many."""
+        with self._cursor() as cursor:
+            return add_many(cursor, tasks, names=self._names)
+
+    def within(self, connection: Any) -> ProducerDriver:
+        """Return a producer for another connection."""
+        return _Within(connection, self._names)
+
+    def get_task_count(self, name: str | None = None) -> int:
+        """Return how many tasks are unfinished, as the caller's transaction sees them."""
+        with self._cursor() as cursor:
+            return get_task_count(cursor, name, names=self._names)
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Cursor[TupleRow]]:
+        try:
+            with self._connection.cursor(row_factory=tuple_row) as cursor:
+                yield cursor
+        except (psycopg.Error, UnicodeError, OverflowError) as exc:
+            raise translate(exc) from exc
+
+
+def add(cursor: Cursor[TupleRow], task: NewTask, *, names: Names) -> None:
+    """Insert one request."""
+    params = {
+        "task_id": task.task_id,
+        "data": task.raw_data,
+        "key": task.key,
+        "name": task.name,
+        "created_by": task.created_by,
+        "do_after": task.do_after,
+        "delay": task.delay,
+        "priority": task.priority,
+    }
+    cursor.execute(names.compose(statement("add")).encode(), params)
+
+
+def add_many(cursor: Cursor[TupleRow], tasks: Iterable[NewTask], *, names: Names) -> int:
+    """COPY requests; delays count from one moment of the database's clock."""
+    cursor.execute("SELECT statement_timestamp()")
+    row = cursor.fetchone()
+    now = row[0] if row else None
+    count = 0
+    with cursor.copy(names.compose(_COPY).encode()) as copy:
+        for task in tasks:
+            due = task.do_after or now + timedelta(seconds=task.delay)
+            copy.write_row(
+                (
+                    task.task_id,
+                    task.raw_data,
+                    task.key,
+                    task.name,
+                    task.created_by,
+                    due,
+                    task.priority,
+                )
+            )
+            count += 1
+    return count
+
+
+def get_task_count(cursor: Cursor[TupleRow], name: str | None, *, names: Names) -> int:
+    """Count the unfinished tasks."""
+    cursor.execute(names.compose(statement("task_count")).encode(), {"name": name})
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,271 @@
+"""The runner side of PostgresDriver: the statements that perform tasks."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from esync.driver import POP_LIMIT, Look, Popped, Rescued
+from esync.errors import DriverUnavailableError, WorkerGoneError
+from esync.postgres.faults import LOCK_TIMEOUT
+from esync.postgres.lane import connect
+from esync.postgres.listener import PostgresListener
+from esync.postgres.migrate import require_schema
+from esync.postgres.retry import again
+from esync.postgres.store import Store
+from esync.task import Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from uuid import UUID
+
+    from psycopg.rows import TupleRow
+
+    from esync.driver import Listener, MinuteCount, RunnerInfo, WorkerInfo
+    from esync.task import Finish, Release
+
+POP_BUDGET = 10_000
+"""Rows that one pop touches, about."""
+
+_BATCH = 500
+_FORGET_COUNTS_SECONDS = 3600.0
+_HELD = Popped(claims=(), is_exhausted=False, is_limited=True)
+"""Another worker holds the runner's lock: nothing was seen."""
+
+
+class PostgresRunner(Store):
+    """Claims, finishes, releases and rescues tasks; keeps the worker's presence."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._counts_forgotten_at = time.monotonic()
+
+    def register(self, worker: WorkerInfo, runners: Sequence[RunnerInfo]) -> None:
+        """Enter a worker and its names; raise SchemaError when the schema does not fit."""
+        runners = sorted(runners, key=lambda runner: runner.name)
+        names = [runner.name for runner in runners]
+        with self._transaction("beat") as conn:
+            require_schema(conn, self.names)
+            conn.execute(
+                self._sql("register_worker"),
+                {
+                    "worker_id": worker.worker_id,
+                    "host": worker.host,
+                    "pid": worker.pid,
+                    "names": names,
+                    "name_slots": [runner.slots for runner in runners],
+                    "slots": worker.slots,
+                    "lease": worker.lease,
+                    "version": worker.version,
+                },
+            )
+            conn.execute(
+                self._sql("register_runners"),
+                {
+                    "names": names,
+                    "limits": [runner.limit for runner in runners],
+                    "streams": [runner.stream for runner in runners],
+                },
+            )
+
+    def beat(self, worker_id: UUID, *, names: Collection[str]) -> bool:
+        """Renew the worker's lease and the names' last_seen; False when its row is gone."""
+        is_alive = bool(self._rows("beat", "beat", {"worker_id": worker_id}))
+        if is_alive:
+            self._rows("beat", "see", {"names": list(names)})
+        return is_alive
+
+    def leave(self, worker_id: UUID, *, is_running: bool = False) -> None:
+        """Take the worker out; with handlers still running, mark it leaving instead."""
+        verb = "leave_running" if is_running else "leave"
+        self._rows("beat", verb, {"worker_id": worker_id, "channel": self.names.channel})
+
+    def rescue(self, *, max_crashes: int) -> Rescued:
+        """Give back the tasks of workers whose lease ran out, and of legacy processors."""
+        params = {"max_crashes": max_crashes, "channel": self.names.channel}
+        ((workers, retried, failed, _),) = self._rows("beat", "rescue", params)
+        return Rescued(workers, retried, failed)
+
+    def cancel_unknown(self, *, grace: float, forget_after: float) -> Mapping[str, int]:
+        """Cancel due tasks of names that no worker knows; return how many of each name."""
+        unknown = self._rows("beat", "unknown_names", {"forget_after": forget_after})
+        counts = {}
+        for (name,) in unknown:
+            params = {"name": name, "grace": grace, "forget_after": forget_after}
+            if count := again(lambda params=params: self._cancel_unknown(params)):
+                counts[name] = count
+        return counts
+
+    def pop(
+        self,
+        name: str,
+        *,
+        worker_id: UUID,
+        count: int,
+        limit: int | None = None,
+        stream: str | None = None,
+        skip_keys: Collection[str] = (),
+        suspects: bool = False,
+    ) -> Popped:
+        """Claim up to `count` tasks of a name, the newest due request of each key."""
+        params = {
+            "name": name,
+            "worker_id": worker_id,
+            "count": min(count, POP_LIMIT),
+            "limit": limit,
+            "stream": stream,
+            "skip_keys": list(skip_keys),
+            "suspects": suspects,
+            "budget": POP_BUDGET,
+        }
+        try:
+            rows = again(lambda: self._pop(params))
+        except DriverUnavailableError as exc:
+            if getattr(exc.__cause__, "sqlstate", None) == LOCK_TIMEOUT:
+                return _HELD
+            raise
+        return _popped(rows, worker_id=worker_id)
+
+    def finish(self, finishes: Sequence[Finish], *, worker_id: UUID) -> set[UUID]:
+        """Record outcomes in one statement; return the ids recorded, now or by an earlier call."""
+        params = {
+            "worker_id": worker_id,
+            "ids": [finish.task_id for finish in finishes],
+            "attempts": [finish.attempt for finish in finishes],
+            "states": [finish.state for finish in finishes],
+            "messages": [finish.message for finish in finishes],
+            "delays": [finish.delay for finish in finishes],
+            "errors": [finish.error for finish in finishes],
+        }
+        recorded = {row[0] for row in again(lambda: self._rows("finish", "finish", params))}
+        if len(recorded) < len(finishes):
+            recorded.update(row[0] for row in self._rows("finish", "recorded", params))
+        return recorded
+
+    def release(self, releases: Sequence[Release], *, worker_id: UUID) -> set[UUID]:
+        """Give back claims that were never started; return the ids given back."""
+        params = {
+            "worker_id": worker_id,
+            "ids": [release.task_id for release in releases],
+            "attempts": [release.attempt for release in releases],
+        }
+        rows = again(lambda: self._rows("finish", "release", params))
+        if rows:
+            names = sorted({row[1] for row in rows})
+            self._rows("finish", "notify", {"channel": self.names.channel, "names": names})
+        return {row[0] for row in rows}
+
+    def look(self, names: Collection[str], *, worker_id: UUID) -> Look:
+        """Probe all names of a worker at once, including what operators asked for."""
+        with self._lane("pop").connection() as conn, conn.pipeline():
+            looked = conn.execute(self._sql("look"), {"names": list(names)}, prepare=True)
+            asked = conn.execute(self._sql("cancels"), {"worker_id": worker_id}, prepare=True)
+            rows, cancels = looked.fetchall(), asked.fetchall()
+        waiting = [seconds for _, is_due, seconds, _, _ in rows if seconds and not is_due]
+        return Look(
+            due=frozenset(name for name, is_due, _, is_paused, _ in rows if is_due and not is_paused),
+            next_due=min(waiting, default=None),
+            paused=frozenset(name for name, _, _, is_paused, _ in rows if is_paused),
+            intervals={name: interval for name, _, _, _, interval in rows if interval is not None},
+            cancels=dict(cancels),
+        )
+
+    def sleep(self, names: Collection[str], *, worker_id: UUID) -> None:
+        """Write runners in as sleeping: inserts of their names send a wake-up from now on."""
+        self._rows("pop", "sleep", {"names": list(names), "worker_id": worker_id})
+
+    def wake(self, names: Collection[str], *, worker_id: UUID) -> None:
+        """Take runners out of the sleepers."""
+        self._rows("pop", "wake", {"names": list(names), "worker_id": worker_id})
+
+    def listen(self) -> Listener | None:
+        """Open a source of wake-ups; None when there is none and polling must do."""
+        if not self._listens:
+            return None
+        conn = connect(self._conninfo, purpose=f"esync:listen:{self._suffix}".rstrip(":"))
+        return PostgresListener(conn, channel=self.names.channel)
+
+    def report(self, task_id: UUID, *, attempt: int, worker_id: UUID, message: str) -> None:
+        """Show a running attempt's progress as its message; dropped if the lease is lost."""
+        params = {
+            "task_id": task_id,
+            "attempt": attempt,
+            "worker_id": worker_id,
+            "message": message,
+        }
+        self._rows("finish", "report", params)
+
+    def count(self, counts: Sequence[MinuteCount], *, worker_id: UUID) -> None:
+        """Add to the counts of the current minute; drop those of long ago once an hour."""
+        params = {
+            "worker_id": worker_id,
+            "names": [count.name for count in counts],
+            "done": [count.done for count in counts],
+            "failed": [count.failed for count in counts],
+            "retried": [count.retried for count in counts],
+            "cancelled": [count.cancelled for count in counts],
+            "superseded": [count.superseded for count in counts],
+            "run_seconds": [count.run_seconds for count in counts],
+        }
+        self._rows("finish", "count", params)
+        if time.monotonic() - self._counts_forgotten_at > _FORGET_COUNTS_SECONDS:
+            self._counts_forgotten_at = time.monotonic()
+            self._rows("finish", "forget_counts", {})
+
+    def begin_action(
+        self, name: str, *, worker_id: UUID, interval: float, stream: str | None
+    ) -> float | None:
+        """Claim the next run of a scheduled action; see RunnerDriver."""
+        params = {"name": name, "worker_id": worker_id, "interval": interval, "stream": stream}
+        self._rows("finish", "enter_action", params)
+        with self._transaction("finish") as conn:
+            if stream is not None:
+                lock = self.names.lock("stream", stream)
+                conn.execute(self._sql("lock"), {"lock": lock}, prepare=True)
+            row = conn.execute(self._sql("begin_action"), params, prepare=True).fetchone()
+        is_begun, seconds = row or (False, interval)
+        if is_begun:
+            return None
+        # Due, but running elsewhere or its stream is taken: ask again soon.
+        return float(seconds) or min(interval, 1.0)
+
+    def end_action(self, name: str, *, worker_id: UUID, error: str | None) -> None:
+        """Record that the run claimed by `begin_action` has ended, and with which error."""
+        self._rows("finish", "end_action", {"name": name, "worker_id": worker_id, "error": error})
+
+    def _pop(self, params: Mapping[str, Any]) -> list[TupleRow]:
+        """Take the locks, then pop, in one round trip and one transaction.
+
+        The statements of a pipeline share an implicit transaction until its end, and each has a
+        snapshot of its own: the pop's is younger than every earlier pop of the runner.
+        """
+        locks = [self.names.lock("runner", params["name"])]
+        if params["stream"] is not None:
+            locks.append(self.names.lock("stream", params["stream"]))
+        with self._lane("pop").connection() as conn, conn.pipeline():
+            for lock in locks:
+                conn.execute(self._sql("lock"), {"lock": lock}, prepare=True)
+            return conn.execute(self._sql("pop"), params, prepare=True).fetchall()
+
+    def _cancel_unknown(self, params: Mapping[str, Any]) -> int:
+        with self._transaction("beat") as conn:
+            lock = self.names.lock("runner", params["name"])
+            conn.execute(self._sql("lock"), {"lock": lock}, prepare=True)
+            return conn.execute(self._sql("cancel_unknown"), params, prepare=True).rowcount
+
+
+def _popped(rows: list[TupleRow], *, worker_id: UUID) -> Popped:
+    is_alive, superseded, blocked, is_exhausted, suspects, is_limited = rows[0][:6]
+    if not is_alive:
+        raise WorkerGoneError(f"worker {worker_id}: no live row; it must register again")
+    claims = () if rows[0][6] is None else tuple(Claim._make(row[6:]) for row in rows)
+    return Popped(
+        claims=claims,
+        superseded=superseded,
+        blocked=tuple(blocked or ()),
+        is_exhausted=is_exhausted,
+        suspects=suspects,
+        is_limited=is_limited,
+    )

@@ -1,0 +1,28 @@
+-- look: for each name of a worker, when its next task is due and what operators decided.
+-- Locks: none. Indexes: due, one probe per name and priority.
+SELECT
+    n.task_name,
+    next.do_after <= statement_timestamp() AS is_due,
+    CASE
+        WHEN isfinite(next.do_after)
+            THEN extract(epoch FROM next.do_after - statement_timestamp())::double precision
+    END AS seconds,
+    coalesce(
+        r.paused_at IS NOT NULL AND coalesce(r.resume_at > statement_timestamp(), true), false
+    ) AS is_paused,
+    r.interval_seconds
+FROM unnest(%(names)s::text[]) AS n (task_name)
+LEFT JOIN {runner} AS r ON r.task_name = n.task_name
+CROSS JOIN LATERAL (
+    SELECT min(first.do_after) AS do_after
+    FROM generate_series(0, 9) AS p (priority)
+    CROSS JOIN LATERAL (
+        SELECT t.do_after
+        FROM {table} AS t
+        WHERE t.task_name = n.task_name
+            AND t.priority = p.priority
+            AND t.state IN ('READY', 'RETRY')
+        ORDER BY t.do_after
+        LIMIT 1
+    ) AS first
+) AS next

@@ -1,0 +1,255 @@
+-- pop: claim the newest due request of up to %(count)s keys, supersede their older ones.
+-- Locks: the pending rows of those keys; the caller holds the runner's and the stream's lock.
+-- Indexes: due (candidate), key (seen, held), running (seen, control).
+WITH control AS MATERIALIZED (
+    SELECT
+        live.is_alive,
+        live.is_alive AND NOT coalesce(
+            r.paused_at IS NOT NULL AND coalesce(r.resume_at > statement_timestamp(), true), false
+        ) AS is_open,
+        least(
+            CASE WHEN %(suspects)s THEN 1 ELSE %(count)s END,
+            CASE
+                WHEN coalesce(r.operator_limit, %(limit)s) IS NOT NULL
+                    THEN coalesce(r.operator_limit, %(limit)s) - (
+                        SELECT count(*)
+                        FROM {table} AS t
+                        WHERE t.task_name = %(name)s AND t.state = 'IN PROGRESS'
+                    )
+            END,
+            CASE
+                WHEN %(stream)s::text IS NOT NULL
+                    THEN 1 - (
+                        SELECT count(*)
+                        FROM {runner} AS s
+                        JOIN {table} AS t ON t.task_name = s.task_name
+                        WHERE s.stream = %(stream)s AND t.state = 'IN PROGRESS'
+                    ) - (
+                        SELECT count(*)
+                        FROM {schedule} AS a
+                        WHERE a.stream = %(stream)s AND a.running_by IS NOT NULL
+                    )
+            END
+        ) AS room
+    FROM (
+        SELECT
+            EXISTS (
+                SELECT
+                FROM {worker} AS w
+                WHERE w.worker_id = %(worker_id)s
+                    AND w.leaving_at IS NULL
+                    AND w.heartbeat > statement_timestamp() - w.lease_seconds * interval '1 s'
+            ) AS is_alive
+    ) AS live
+    LEFT JOIN {runner} AS r ON r.task_name = %(name)s
+),
+
+-- The first due rows, in run order: one index probe per priority, so that what is due tomorrow
+-- stands in nobody's way.
+candidate AS MATERIALIZED (
+    SELECT d.task_key, row_number() OVER () AS place
+    FROM generate_series(0, 9) AS p (priority)
+    CROSS JOIN LATERAL (
+        SELECT t.task_key
+        FROM {table} AS t
+        WHERE t.task_name = %(name)s
+            AND t.priority = p.priority
+            AND t.state IN ('READY', 'RETRY')
+            AND t.do_after <= statement_timestamp()
+            AND t.task_key <> ALL (%(skip_keys)s::text[])
+        ORDER BY t.do_after, t.seq
+        LIMIT %(count)s
+    ) AS d
+    WHERE (SELECT is_open FROM control)
+    LIMIT %(count)s
+),
+
+-- A key's place is that of its best-placed due request.
+wanted AS MATERIALIZED (
+    SELECT c.task_key, min(c.place) AS place
+    FROM candidate AS c
+    GROUP BY c.task_key
+),
+
+-- Rows of one key that this pop may touch, so that all together it touches about 10,000.
+share AS MATERIALIZED (
+    SELECT greatest(10, %(budget)s / greatest(count(*), 1)) AS budget
+    FROM wanted
+),
+
+seen AS MATERIALIZED (
+    SELECT
+        w.place,
+        w.task_key,
+        v.rows,
+        v.newest,
+        EXISTS (
+            SELECT
+            FROM {table} AS t
+            WHERE t.task_name = %(name)s AND t.task_key = w.task_key AND t.state = 'IN PROGRESS'
+        ) AS is_running
+    FROM wanted AS w
+    CROSS JOIN LATERAL (
+        SELECT
+            count(*) AS rows,
+            max(o.seq) FILTER (WHERE o.do_after <= statement_timestamp()) AS newest
+        FROM (
+            SELECT t.seq, t.do_after
+            FROM {table} AS t
+            WHERE t.task_key = w.task_key
+                AND t.task_name = %(name)s
+                AND t.state IN ('READY', 'RETRY')
+                AND (t.do_after <= statement_timestamp() OR t.state = 'RETRY')
+            ORDER BY t.seq DESC
+            LIMIT (SELECT budget + 1 FROM share)
+        ) AS o
+    ) AS v
+),
+
+held AS MATERIALIZED (
+    SELECT w.place, h.row_id, h.id, h.seq, h.crashes, h.is_due
+    FROM wanted AS w
+    CROSS JOIN LATERAL (
+        SELECT
+            t.ctid AS row_id,
+            t.{id} AS id,
+            t.seq,
+            t.crashes,
+            t.do_after <= statement_timestamp() AS is_due
+        FROM {table} AS t
+        WHERE t.task_key = w.task_key
+            AND t.task_name = %(name)s
+            AND t.state IN ('READY', 'RETRY')
+            AND (t.do_after <= statement_timestamp() OR t.state = 'RETRY')
+        ORDER BY t.seq DESC
+        LIMIT (SELECT budget FROM share)
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS h
+),
+
+-- The newest due row in hand of each key, and how many rows of the key are in hand.
+newest AS MATERIALIZED (
+    SELECT DISTINCT ON (h.place) h.place, h.row_id, h.id, h.seq, h.crashes, h.rows
+    FROM (
+        SELECT
+            held.place,
+            held.row_id,
+            held.id,
+            held.seq,
+            held.crashes,
+            held.is_due,
+            count(*) OVER (PARTITION BY held.place) AS rows
+        FROM held
+    ) AS h
+    WHERE h.is_due
+    ORDER BY h.place, h.seq DESC, h.id DESC
+),
+
+-- A key may be claimed when every pending row of it is in hand (none was skipped because
+-- somebody holds it, none was over the budget) and it is not running.
+verdict AS MATERIALIZED (
+    SELECT
+        s.place,
+        s.task_key,
+        n.row_id,
+        n.id,
+        n.seq,
+        n.crashes,
+        coalesce(n.seq = s.newest, false) AS is_in_hand,
+        coalesce(n.seq = s.newest AND n.rows = s.rows AND NOT s.is_running, false) AS is_free
+    FROM seen AS s
+    LEFT JOIN newest AS n ON n.place = s.place
+),
+
+chosen AS MATERIALIZED (
+    SELECT v.place, v.row_id, v.id
+    FROM verdict AS v
+    WHERE v.is_free AND (v.crashes > 0) = %(suspects)s
+    ORDER BY v.place
+    LIMIT greatest((SELECT room FROM control), 0)
+),
+
+older AS MATERIALIZED (
+    SELECT h.row_id, v.id AS newest_id
+    FROM held AS h
+    JOIN verdict AS v ON v.place = h.place
+    WHERE v.is_in_hand AND (h.seq, h.id) < (v.seq, v.id)
+),
+
+superseded AS (
+    UPDATE {table} AS t
+    SET
+        state = 'CANCELLED',
+        superseded_by = o.newest_id,
+        last_attempt_message = 'Superseded by ' || o.newest_id,
+        last_attempted = statement_timestamp(),
+        cancel_requested = NULL
+    FROM older AS o
+    WHERE t.ctid = ANY (ARRAY(SELECT row_id FROM older)) AND t.ctid = o.row_id
+    RETURNING 1
+),
+
+claimed AS (
+    UPDATE {table} AS t
+    SET
+        state = 'IN PROGRESS',
+        attempts = t.attempts + 1,
+        claimed_by = %(worker_id)s,
+        last_attempted = statement_timestamp(),
+        superseded_by = NULL,
+        cancel_requested = NULL
+    WHERE t.ctid = ANY (ARRAY(SELECT row_id FROM chosen))
+    RETURNING
+        t.{id} AS id,
+        t.task_key,
+        t.attempts,
+        t.tries,
+        t.crashes,
+        t.data::text AS data,
+        t.created_at::text AS created_at,
+        t.created_by
+)
+
+SELECT
+    summary.is_alive,
+    summary.superseded,
+    summary.blocked,
+    summary.is_exhausted,
+    summary.suspects,
+    summary.is_limited,
+    work.id,
+    work.task_key,
+    work.attempts,
+    work.tries,
+    work.crashes,
+    work.data,
+    work.created_at,
+    work.created_by
+FROM (
+    SELECT
+        (SELECT is_alive FROM control) AS is_alive,
+        (SELECT count(*) FROM superseded) AS superseded,
+        (SELECT array_agg(v.task_key) FROM verdict AS v WHERE NOT v.is_free) AS blocked,
+        (SELECT count(*) < %(count)s FROM candidate) AS is_exhausted,
+        CASE
+            WHEN %(suspects)s THEN 0
+            ELSE (SELECT count(*) FROM verdict AS v WHERE v.is_free AND v.crashes > 0)
+        END AS suspects,
+        (SELECT count(*) FROM verdict AS v WHERE v.is_free AND (v.crashes > 0) = %(suspects)s)
+            > (SELECT count(*) FROM chosen) AS is_limited
+) AS summary
+LEFT JOIN (
+    SELECT
+        c.id,
+        c.task_key,
+        c.attempts,
+        c.tries,
+        c.crashes,
+        c.data,
+        c.created_at,
+        c.created_by,
+        h.place
+    FROM claimed AS c
+    JOIN chosen AS h ON h.id = c.id
+) AS work ON true
+ORDER BY work.place

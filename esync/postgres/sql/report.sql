@@ -1,0 +1,8 @@
+-- report: show the progress of a running attempt; fenced like a finish.
+-- Locks: the row. Indexes: primary key.
+UPDATE {table} AS t
+SET last_attempt_message = %(message)s
+WHERE t.{id} = %(task_id)s
+    AND t.attempts = %(attempt)s
+    AND t.claimed_by = %(worker_id)s
+    AND t.state = 'IN PROGRESS'

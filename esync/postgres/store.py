@@ -1,0 +1,92 @@
+"""What the sides of PostgresDriver share: the names, the lanes, and how statements are run."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from esync.postgres.lane import Lane, check_conninfo
+from esync.postgres.names import Names
+from esync.postgres.statements import statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from psycopg.rows import TupleRow
+
+    from esync.postgres.lane import Connection
+
+_SETTINGS: Mapping[str, Mapping[str, str]] = {
+    # A runner whose lock is held for long must not stall the others on this lane.
+    "pop": {"statement_timeout": "30s", "lock_timeout": "1s"},
+    "finish": {"statement_timeout": "30s", "lock_timeout": "10s"},
+    "beat": {"statement_timeout": "10s", "lock_timeout": "3s"},
+    # Bitmaps read everything before the first row; helpers would hide what a poll costs.
+    "look": {
+        "statement_timeout": "750ms",
+        "default_transaction_read_only": "on",
+        "enable_bitmapscan": "off",
+        "max_parallel_workers_per_gather": "0",
+    },
+    "act": {"statement_timeout": "30s", "lock_timeout": "5s"},
+    "produce": {"statement_timeout": "0", "lock_timeout": "0"},
+}
+
+
+class Store:
+    """The base of PostgresDriver's three sides.
+
+    Each kind of work has its lane: pops never wait for finishes, heartbeats for nobody.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        schema: str = "public",
+        table: str = "message_queue",
+        listen: bool = True,
+        purpose: str = "",
+    ) -> None:
+        self.names = Names(schema=schema, table=table)
+        self._conninfo = check_conninfo(dsn)
+        self._listens = listen
+        self._suffix = purpose
+        self._lanes: dict[str, Lane] = {}
+        self._lanes_lock = threading.Lock()  # guards _lanes
+
+    def close(self) -> None:
+        """Close every connection; the driver may be used again and then reconnects."""
+        with self._lanes_lock:
+            lanes = list(self._lanes.values())
+            self._lanes.clear()
+        for lane in lanes:
+            lane.close()
+
+    def _settings(self, kind: str) -> dict[str, str]:
+        return dict(_SETTINGS[kind])
+
+    def _lane(self, kind: str) -> Lane:
+        with self._lanes_lock:
+            lane = self._lanes.get(kind)
+            if lane is None:
+                purpose = f"esync:{kind}:{self._suffix}".rstrip(":")
+                lane = Lane(self._conninfo, purpose=purpose, settings=self._settings(kind))
+                self._lanes[kind] = lane
+            return lane
+
+    def _sql(self, verb: str) -> bytes:
+        return self.names.compose(statement(verb)).encode()
+
+    def _rows(self, kind: str, verb: str, params: Mapping[str, Any]) -> list[TupleRow]:
+        """Run one statement in its own transaction; return its rows (none for a plain update)."""
+        with self._lane(kind).connection() as conn:
+            cursor = conn.execute(self._sql(verb), params, prepare=True)
+            return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def _transaction(self, kind: str) -> Iterator[Connection]:
+        """Lend a connection inside a transaction."""
+        with self._lane(kind).connection() as conn, conn.transaction():
+            yield conn

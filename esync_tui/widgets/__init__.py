@@ -1,0 +1,1 @@
+"""The widgets of the console: they are given pieces of text and post messages."""

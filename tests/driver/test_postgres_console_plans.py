@@ -1,0 +1,222 @@
+"""What operators read and write never reads a whole table, whatever the planner believes.
+
+Under our session settings a plan without an index shows as a sequential scan; one with the wrong
+index shows by the number of rows it touches.
+"""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+import pytest
+
+from esync.postgres.driver import PostgresDriver
+from esync.postgres.reading import Reading
+from esync.postgres.statements import statement
+from esync.snapshot import Attribution, Filter
+from esync.task import TaskState
+from esync.testing.harness import Worker, new_task_id
+
+TABLE = "message_queue"
+BY = Attribution(who="ada", host="desk", via="cli")
+NAMES = 4
+PAGE = 50
+
+WHOLE = {"overview_counts", "overview_running", "list_workers"}
+"""Read a whole index on purpose: exact counts, measured; and what runs, which is little."""
+
+FILL = """
+INSERT INTO message_queue
+    (task_name, task_key, state, last_attempted, last_attempt_message, do_after, superseded_by)
+SELECT
+    'N' || i % 4,
+    CASE WHEN i % 5 = 0 THEN 'hot' ELSE 'k' || i / 10 END,
+    s.state,
+    now() - i * interval '1 s',
+    'message ' || i,
+    now() + (i % 1000 - 500) * interval '1 s',
+    CASE WHEN i % 20 = 19 THEN gen_random_uuid() END
+FROM generate_series(1, 100000) AS i
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN i % 20 = 19 THEN 'CANCELLED'
+        WHEN i % 20 < 9 THEN 'DONE'
+        WHEN i % 20 < 17 THEN 'READY'
+        WHEN i % 20 = 17 THEN 'RETRY'
+        ELSE 'FAILED'
+    END AS state
+) AS s
+"""
+
+
+@pytest.fixture(scope="module")
+def fill(cluster, migrated_template):
+    """Make databases with esync's schema; they are dropped after the module."""
+    made = []
+
+    def fill(*statements):
+        made.append(cluster.create_database(template=migrated_template))
+        with psycopg.connect(cluster.dsn(made[-1]), autocommit=True) as conn:
+            conn.execute("ALTER TABLE message_queue SET (autovacuum_enabled = off)")
+            for text in statements:
+                conn.execute(text)
+        return cluster.dsn(made[-1])
+
+    yield fill
+    for name in made:
+        cluster.drop_database(name)
+
+
+@pytest.fixture(scope="module", params=["empty", "never analyzed", "analyzed"])
+def dsn(request, fill):
+    return fill(
+        *{"empty": (), "never analyzed": (FILL,), "analyzed": (FILL, f"VACUUM ANALYZE {TABLE}")}[
+            request.param
+        ]
+    )
+
+
+@pytest.fixture
+def driver(dsn):
+    driver = PostgresDriver(dsn)
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def sent(driver, monkeypatch):
+    """Every statement that operators' reading sends, with its parameters, by verb."""
+    sent = []
+    send = Reading.send
+
+    def record(self, verb, **params):
+        sent.append((verb, params))
+        return send(self, verb, **params)
+
+    monkeypatch.setattr(Reading, "send", record)
+    Worker(driver, "N0")
+    driver.get_overview()
+    driver._counting.capped_until = 1e12
+    driver.get_overview()
+    for where in _filters():
+        page = driver.list_tasks(where, limit=PAGE)
+        if page.next is not None:
+            driver.list_tasks(where, limit=PAGE, after=page.next)
+        driver.count_tasks(where, cap=100)
+    driver.find_tasks("hot")
+    driver.list_workers()
+    driver.list_audit()
+    rows = driver.list_tasks(Filter(), limit=1).rows
+    driver.get_task(rows[0].task_id if rows else new_task_id())
+    return sent
+
+
+def _filters():
+    yield from (Filter(), Filter(names=("N0", "N1")), Filter(key="k17"), Filter(key="hot"))
+    yield from (Filter(error="ssage 99"), Filter(since=60), Filter(key_prefix="k99"))
+    yield Filter(ids=(new_task_id(),))
+    yield from (Filter(states=(state,)) for state in TaskState)
+    yield Filter(names=("N0",), states=(TaskState.FAILED,), error="no such text")
+
+
+@pytest.mark.parametrize("plans", ["force_custom_plan", "force_generic_plan"])
+def test_reading_uses_an_index_for_every_row_of_the_queue(driver, sent, plans):
+    assert {verb for verb, _ in sent} >= WHOLE | {
+        "names",
+        "overview",
+        "overview_capped_counts",
+        "overview_minutes",
+        "list_running",
+        "list_pending",
+        "list_finished",
+        "list_odd",
+        "list_rows",
+        "pick_tasks",
+        "find_tasks",
+        "count_tasks",
+        "get_task",
+    }
+    with driver._lane("look").connection() as conn:
+        conn.execute(f"SET plan_cache_mode = {plans}")
+        for verb, params in sent:
+            scans = list(_scans(_explain(conn, driver, verb, params)))
+            assert {scan["Node Type"] for scan in scans} <= {"Index Scan", "Index Only Scan"}, verb
+            if verb not in WHOLE:
+                without = [scan["Index Name"] for scan in scans if "Index Cond" not in scan]
+                # Partial indexes that hold next to nothing may be read whole.
+                assert set(without) <= {"message_queue_odd", "message_queue_running"}, verb
+            assert _touched(scans) <= _bound(verb, params), (verb, params)
+
+
+@pytest.mark.parametrize("verb", ["requeue", "cancel", "run_now", "hold", "targets"])
+def test_acting_touches_what_it_names(driver, verb):
+    with driver._lane("act").connection() as conn:
+        rows = conn.execute(
+            "(SELECT message_queue_id FROM message_queue WHERE state = 'FAILED' LIMIT 30)"
+            " UNION ALL (SELECT message_queue_id FROM message_queue WHERE state = 'READY' LIMIT 30)"
+        ).fetchall()
+        params = {
+            "ids": [row[0] for row in rows],
+            "name": "N0",
+            "signature": "ada@desk",
+            "skip_newer": True,
+        }
+        for plans in ("force_custom_plan", "force_generic_plan"):
+            conn.execute(f"SET plan_cache_mode = {plans}")
+            scans = list(_scans(_explain(conn, driver, verb, params)))
+            indexes = [scan for scan in scans if scan["Node Type"] != "Bitmap Heap Scan"]
+            assert all("Index Cond" in scan for scan in indexes)
+            # Twice for the row itself, and a probe or two for what is newer or due.
+            assert _touched(scans) <= 6 * len(rows) + 40
+
+
+def _explain(conn, driver, verb, params):
+    """Return the plan of a statement after it ran, planned as a prepared statement is."""
+    text = driver.names.compose(statement(verb))
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
+    numbered = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", text)
+    cursor = psycopg.ClientCursor(conn)
+    with conn.transaction(force_rollback=True):
+        conn.execute(f"PREPARE looked_at AS {numbered}")
+        arguments = f"({', '.join(['%s'] * len(names))})" if names else ""
+        cursor.execute(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE looked_at {arguments}",
+            [params[name] for name in names],
+        )
+        ((plans,),) = cursor.fetchall()
+    conn.execute("DEALLOCATE looked_at")
+    return plans[0]["Plan"]
+
+
+def _scans(plan):
+    """Yield the nodes that read the queue and did run."""
+    is_scan = plan.get("Relation Name") == TABLE and "Scan" in plan["Node Type"]
+    if is_scan or "Bitmap" in plan["Node Type"]:
+        yield plan
+    for child in plan.get("Plans", ()):
+        yield from _scans(child)
+
+
+def _touched(scans):
+    return sum(
+        (scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"]
+        for scan in scans
+    )
+
+
+def _bound(verb, params):
+    """Return how many rows of the queue a statement may touch."""
+    names = len(params.get("names", ())) + 1
+    if verb in WHOLE:
+        return 100_000
+    if "scan" in params:
+        # Two indexes at most for each name, and one entry more to know that there is more.
+        return 2 * names * (params["scan"] + 1)
+    if "cap" in params:
+        return 3 * names * (params["cap"] + 1)
+    if verb == "list_rows":
+        return len(params["ids"]) * 500
+    if verb in ("find_tasks", "pick_tasks"):
+        return 4 * names * (params["limit"] + 1) + len(params.get("ids", ()))
+    return 100 * (NAMES + 1)

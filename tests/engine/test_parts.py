@@ -1,0 +1,405 @@
+"""The small parts of the engine, each by itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from fix_wait import wait_until
+
+from esync.backoff import Backoff
+from esync.engine.errors import Outages
+from esync.engine.held import Held
+from esync.engine.lease import Lease
+from esync.engine.pace import Pace
+from esync.engine.runner import Runner
+from esync.engine.service import LAST_PAUSE, Pauses, Service
+from esync.engine.settings import HandlerSettings
+from esync.engine.task import Cancellation, Task
+from esync.engine.threads import Threads
+from esync.errors import DriverUnavailableError
+from esync.task import Claim, new_task_id
+
+AWAY = DriverUnavailableError("away")
+
+
+def claim(key="k", **changes):
+    return Claim(new_task_id(), key, 1, 0, 0, "{}", None, None)._replace(**changes)
+
+
+def task(**changes):
+    held = Held(claim(**changes), Lease(uuid4(), until=0.0), 0.0)
+    return Task("work", held, started=0.0, deadline=None, report=lambda _task, _message: None)
+
+
+def runner(**settings):
+    return Runner("work", print, HandlerSettings(backoff=Backoff(), **settings))
+
+
+def hold(one, count):
+    lease = Lease(uuid4(), until=time.monotonic() + 60)
+    one.hold([claim(str(number)) for number in range(count)], lease=lease)
+
+
+class Ticker(Service):
+    """A service whose ticks do what a list says."""
+
+    def __init__(self, *steps):
+        self.outages = []
+        super().__init__("ticker", on_outage=self.outages.append)
+        self._steps = list(steps)
+        self.ticks = 0
+        self.returns = 0
+        self.stops = 0
+
+    def tick(self):
+        self.ticks += 1
+        if self._steps:
+            step = self._steps.pop(0)
+            if step is not None:
+                raise step
+        else:
+            self.wait(10)
+
+    def on_return(self):
+        self.returns += 1
+
+    def on_stop(self):
+        self.stops += 1
+
+
+@pytest.fixture
+def start():
+    services = []
+
+    def start_service(service):
+        services.append(service)
+        service.start()
+        return service
+
+    yield start_service
+    for service in services:
+        assert service.stop()
+
+
+def test_a_service_survives_whatever_a_tick_raises(start, caplog):
+    ticker = start(Ticker(ValueError("a bug"), None))
+    wait_until(lambda: ticker.ticks >= 3)
+    assert "ticker: a tick failed; the loop goes on" in caplog.text
+    assert "ValueError: a bug" in caplog.text
+
+
+def test_a_service_tells_of_one_outage_once(start, caplog):
+    ticker = start(Ticker(AWAY, AWAY, None, AWAY, None))
+    wait_until(lambda: ticker.returns == 2)
+    assert ticker.outages == [AWAY, AWAY]
+    assert caplog.text.count("ticker: away; trying again") == 2
+
+
+def test_prods_do_not_shorten_the_pause_after_a_failure(start):
+    ticker = start(Ticker(*[AWAY] * 3))
+    began = time.monotonic()
+    while ticker.ticks < 4:
+        ticker.prod()
+        threading.Event().wait(0.001)
+    assert time.monotonic() - began > 0.3
+
+
+def test_a_service_stops_while_it_waits(start):
+    ticker = start(Ticker())
+    wait_until(lambda: ticker.ticks)
+    began = time.monotonic()
+    assert ticker.stop()
+    assert time.monotonic() - began < 1
+    assert ticker.stops == 1
+    assert ticker.stop()
+
+
+def test_a_service_may_be_stopped_before_it_starts():
+    assert Ticker().stop()
+
+
+def test_pauses_grow_to_their_bound_and_start_again():
+    pauses = Pauses()
+    seen = [pauses.next() for _ in range(12)]
+    assert 0.05 <= seen[0] <= 0.1
+    assert all(LAST_PAUSE / 2 <= one <= LAST_PAUSE for one in seen[-4:])
+    pauses.reset()
+    assert pauses.next() <= 0.1
+
+
+def test_an_outage_is_told_once_until_it_ends():
+    told = []
+    outages = Outages(told.append)
+    outages.begin(AWAY)
+    outages.begin(AWAY)
+    outages.end()
+    outages.begin(AWAY)
+    assert told == [AWAY, AWAY]
+
+
+# Threads.
+
+
+def test_the_thread_that_was_idle_last_is_used_again():
+    threads = Threads()
+    names = []
+    for _ in range(20):
+        done = threading.Event()
+
+        def job(done=done):
+            names.append(threading.current_thread().name)
+            done.set()
+
+        threads.run(job)
+        assert done.wait(5)
+        wait_until(lambda: threads._idle)
+    threads.close(5)
+    assert len(set(names)) == 1
+
+
+def test_threads_grow_as_needed_and_survive_failing_jobs(caplog):
+    threads = Threads()
+    barrier = threading.Barrier(10)
+    ended = []
+
+    def job():
+        barrier.wait(5)
+        ended.append(1)
+        raise SystemExit
+
+    for _ in range(10):
+        threads.run(job)
+    wait_until(lambda: len(ended) == 10)
+    wait_until(lambda: len(threads._idle) == 10)
+    assert "a job failed" in caplog.text
+    threads.close(5)
+    wait_until(lambda: not threads._all)
+
+
+def test_idle_threads_end(monkeypatch):
+    monkeypatch.setattr("esync.engine.threads._IDLE_SECONDS", 0.05)
+    threads = Threads()
+    for _ in range(5):
+        threads.run(lambda: None)
+    wait_until(lambda: not threads._all)
+    ran = threading.Event()
+    threads.run(ran.set)
+    assert ran.wait(5)
+    threads.close(5)
+
+
+def test_closing_lets_a_busy_thread_end_its_job():
+    threads = Threads()
+    gate, ended = threading.Event(), threading.Event()
+    threads.run(lambda: gate.wait(10) and ended.set())
+    threads.close(0.1)
+    gate.set()
+    assert ended.wait(5)
+    wait_until(lambda: not threads._all)
+
+
+# Tasks.
+
+
+def test_cancellation_is_like_an_event():
+    cancelled = Cancellation()
+    assert not cancelled
+    assert not cancelled.is_set()
+    assert not cancelled.wait(0.01)
+    cancelled.set("first")
+    cancelled.set("second")
+    assert cancelled
+    assert cancelled.wait()
+    assert cancelled.reason == "first"
+
+
+def test_a_waiting_thread_is_woken_by_a_cancel():
+    cancelled = Cancellation()
+    thread = threading.Thread(target=cancelled.wait)
+    thread.start()
+    wait_until(lambda: cancelled._event is not None)
+    cancelled.set("now")
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-03-04 05:06:07.123456+00", datetime(2026, 3, 4, 5, 6, 7, 123456, tzinfo=UTC)),
+        ("2026-03-04T05:06:07+00:00", datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)),
+        ("2026-03-04 05:06:07", datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)),
+        ("infinity", None),
+        ("0044-03-15 12:00:00+00 BC", None),
+        ("10000-01-01 00:00:00+00", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_created_at_is_an_aware_time_or_none(text, moment):
+    assert task(created_at=text).created_at == moment
+
+
+def test_remaining_is_never_negative():
+    one = task()
+    assert one.remaining() is None
+    one.deadline = time.monotonic() - 5
+    assert one.remaining() == 0
+    one.deadline = time.monotonic() + 5
+    assert 4 < one.remaining() <= 5
+
+
+def test_a_task_shows_no_data():
+    one = task(raw_data='{"secret": 1}')
+    assert "secret" not in repr(one)
+    assert "'k'" in repr(one)
+
+
+# Runners.
+
+
+def test_a_fresh_runner_wants_as_much_as_it_has_slots():
+    assert runner(concurrency=7).room() == 7
+
+
+@pytest.mark.parametrize(
+    ("average", "room"), [(1.0, 4), (0.03, 13), (0.001, 400), (0.000_001, 1000), (0.0, 1000)]
+)
+def test_a_runner_claims_what_it_can_start_in_a_tenth_of_a_second(average, room):
+    one = runner(concurrency=4)
+    one.note_seconds(average, 1)
+    assert one.room() == room
+
+
+@pytest.mark.parametrize("settings", [{"limit": 8}, {"stream": "netsuite"}])
+def test_a_limited_runner_claims_nothing_ahead(settings):
+    one = runner(concurrency=4, **settings)
+    one.note_seconds(0.001, 1)
+    assert one.room() == 4
+
+
+def test_a_runner_with_a_full_buffer_wants_nothing():
+    one = runner(concurrency=4)
+    one.note_seconds(0.001, 1)
+    hold(one, 400)
+    assert one.room() == 0
+    while len(one.buffer) > one.low_water:
+        assert one.room() == 0
+        one.buffer.popleft()
+    assert one.room() == 400
+
+
+def test_a_runner_that_cannot_record_wants_nothing():
+    one = runner(concurrency=4)
+    hold(one, 4000)
+    one.take_unstarted()
+    assert one.room() == 0
+
+
+def test_slots_are_taken_for_what_waits():
+    one = runner(concurrency=4)
+    hold(one, 2)
+    assert one.take_slots() == 2
+    hold(one, 10)
+    assert one.take_slots() == 2
+    assert one.take_slots() == 0
+    assert not one.leave_slot()
+    one.take_unstarted()
+    assert one.leave_slot()
+    assert one.active == 3
+
+
+def test_tiny_work_gets_one_slot_until_it_waits():
+    one = runner(concurrency=4)
+    one.note_seconds(0.000_005, 1)
+    hold(one, 100)
+    assert one.take_slots() == 1
+    assert one.take_slots() == 0
+    assert one.take_slots(is_late=True) == 3
+
+
+def test_one_slow_attempt_does_not_outweigh_many_quick_ones():
+    one = runner()
+    one.note_seconds(1.0, 1000)
+    one.note_seconds(1.0, 1)
+    assert one.average < 0.2
+    one.note_seconds(2.0, 1000)
+    assert one.average == pytest.approx(0.002, rel=0.5)
+
+
+# Paces.
+
+
+def test_a_new_pace_pops_at_once():
+    assert Pace().is_due(0.0)
+
+
+def test_a_pace_polls_three_times_after_falling_asleep():
+    pace = Pace()
+    pace.begin(0.0)
+    assert pace.rest(0.0)  # to be written in
+    pace.write_in()
+    polls = []
+    now = 0.0
+    while pace.is_due(now):
+        pace.begin(now)
+        assert not pace.rest(now)
+        polls.append(now)
+        now = pace.next_at()
+        if now == float("inf"):
+            break
+    assert polls == pytest.approx([0.0, 0.02, 0.12, 0.42])
+
+
+def test_the_first_retry_sets_the_timer():
+    pace = Pace()
+    pace.begin(0.0)
+    pace.end([], retry_at=5.0)
+    pace.end([], retry_at=3.0)
+    pace.end([], retry_at=float("inf"))
+    assert pace.next_at() == 3.0
+    assert not pace.is_due(2.9)
+    assert pace.is_due(3.0)
+    pace.begin(3.0)
+    assert not pace.is_due(3.1)
+
+
+def test_blocked_keys_are_skipped_for_a_moment_or_until_they_end_here():
+    pace = Pace()
+    assert pace.block(["a", "b"], 0.0)
+    assert not pace.block(["a"], 0.0)
+    assert set(pace.skip_keys(0.05)) == {"a", "b"}
+    assert pace.end(["a"], retry_at=float("inf"))
+    assert pace.skip_keys(0.05) == ("b",)
+    assert not pace.end(["a"], retry_at=float("inf"))
+    assert pace.skip_keys(0.2) == ()
+
+
+def test_a_limit_is_asked_for_less_and_less_often():
+    pace = Pace()
+    waits = []
+    for _ in range(8):
+        pace.put_off_limited(0.0, longest=1.0)
+        waits.append(pace._due_at)
+    assert waits == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0])
+    pace.note_claims(0.0)
+    pace.put_off_limited(0.0, longest=1.0)
+    assert pace._due_at == 0.05
+
+
+def test_suspects_and_others_alternate():
+    pace = Pace()
+    assert pace.note_suspects(2, 0.0)
+    assert pace.wants_suspect
+    pace.note_suspect_turn(0.0, got_one=True)
+    assert (pace.wants_suspect, pace.is_quarantined) == (False, True)
+    pace.is_quarantined = False
+    assert pace.note_suspects(1, 0.0)
+    pace.note_suspect_turn(0.0, got_one=False)
+    # None could be had: the others go on for a while.
+    assert not pace.note_suspects(1, 0.5)
+    assert pace.note_suspects(1, 1.5)
