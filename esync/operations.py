@@ -136,7 +136,7 @@ class Operations:
         }
         result = actions[verb]([task.task_id], reason=reason)
         if not result.changed and not result.asked:
-            why = f"it {result.skipped[0].reason}" if result.skipped else "nothing was changed"
+            why = _sentence(result.skipped[0].reason) if result.skipped else "nothing was changed"
             raise StateError(f"cannot {verb} {task.name} {task.key!r}: {why}")
         return result
 
@@ -239,7 +239,12 @@ def system_user() -> str:
 
 def _short(reason: str) -> str:
     """Return a reason as it reads behind a number: 'has a newer request' -> 'newer request'."""
-    return reason.removeprefix("is ").removeprefix("has a ")
+    return reason.removeprefix("is ").removeprefix("has ").removeprefix("a ")
+
+
+def _sentence(reason: str) -> str:
+    """Return a reason as it reads behind a colon: 'is DONE' -> 'it is DONE'."""
+    return f"it {reason}" if reason.startswith(("is ", "has ")) else reason
 
 
 def _in_batches(verb: ActionVerb, ids: Sequence[UUID], act: _Batch) -> ActionResult:

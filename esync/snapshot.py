@@ -182,7 +182,7 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskPage:
-    """Tasks in the order of their list: running ones, pending in run order, finished newest first."""
+    """Tasks in the order of their list: running, pending in run order, finished newest first."""
 
     rows: tuple[TaskRow, ...]
     next: Cursor | None

@@ -47,6 +47,7 @@ GUARD = 0.3
 """Seconds after a question appears in which keys are dropped: nobody confirms unread text."""
 
 GRACE = 30.0
+HURRY_SECONDS = 3.0
 TICK = 0.5
 STILL_RUNNING = 5
 """The exit code when handlers of the engine inside still ran at the end of the grace period."""
@@ -288,7 +289,8 @@ class Console(App[int]):
         if self.state.notice and now - self.state.noticed_at > NOTICE_SECONDS:
             self.state.notice = ""
         if self._room is not None and self._room.is_draining:
-            self.state.notice = f"draining {self._room.running} tasks, q again to stop now"
+            tasks = "task" if self._room.running == 1 else "tasks"
+            self.state.notice = f"draining {self._room.running} {tasks}, q again to stop now"
             self.state.notice_tone, self.state.noticed_at = "warning", now
         self._show()
         self._show_log()
@@ -365,6 +367,8 @@ class Console(App[int]):
             self.exit(0)
         elif self._room.is_draining:
             self._room.hurry()
+            # An engine that does not even answer is left behind.
+            self.set_timer(HURRY_SECONDS, lambda: self.exit(STILL_RUNNING))
         else:
             self._room.stop()
             self._tick()

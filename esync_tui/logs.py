@@ -128,6 +128,7 @@ def logging_into(tail: LogTail) -> Iterator[None]:
 
 
 def _writes_to_terminal(handler: logging.Handler) -> bool:
-    return isinstance(handler, logging.StreamHandler) and handler.stream in (
-        sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__,
-    )  # fmt: skip
+    standard = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    if not isinstance(handler, logging.StreamHandler) or handler.stream not in standard:
+        return False
+    return bool(handler.stream.isatty())

@@ -104,7 +104,7 @@ def plan_matching(verb: ActionVerb, where: Filter, counts: Mapping[TaskState, in
         title=f"{_title(verb, total)}: all that match",
         button=f"{_WORDS[verb]} {total:,}",
         lines=tuple(lines),
-        twin=f"esync {verb} {_options(where, [state for _, state, _ in listed])} --max {total}",
+        twin=_matching_twin(verb, where, [state for _, state, _ in listed], total),
         number=total,
     )
 
@@ -132,6 +132,12 @@ def _effect_lines(verb: ActionVerb, *, has_running: bool) -> list[Pieces]:
         effects.append(_NEWER)
     lines: list[Pieces] = [(Piece(effect),) for effect in effects]
     return [*lines, (Piece(_ASKS, "warning"),)] if has_running else lines
+
+
+def _matching_twin(verb: ActionVerb, where: Filter, states: Sequence[str], total: int) -> str:
+    if where.key is not None or where.key_prefix is not None:
+        return f"esync {verb} KEY, for each key: no command selects many tasks by key"
+    return f"esync {verb} {_options(where, states)} --max {total}"
 
 
 def _options(where: Filter, states: Sequence[str]) -> str:

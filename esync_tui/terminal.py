@@ -24,23 +24,30 @@ class Terminal:
     """Keeps the terminal for the console alone; a context manager.
 
     Textual writes to `sys.__stderr__` and asks `sys.__stdout__` for the size: both are made anew
-    over copies of the terminal's descriptors, and writing to them never fails, because Textual
-    would wait for its writing thread for ever. With a tail, descriptors 1 and 2 lead into it.
+    over copies of standard output, and writing to them never fails, because Textual would wait
+    for its writing thread for ever. With a tail, descriptors 1 and 2 lead into it, unless they
+    lead into a file already.
     """
 
     def __init__(self, tail: LogTail | None) -> None:
         self._tail = tail
         self._originals = sys.__stdout__, sys.__stderr__
         self._copies: list[_Unfailing] = []
+        self._saved: dict[int, int] = {}
+        """Copies of the descriptors that lead into the tail meanwhile."""
+        self._on_terminal: list[int] = []
+        """Descriptors that lead to the terminal, besides our copies."""
         self._reader: threading.Thread | None = None
         self._silence: list[int] = []
 
     def __enter__(self) -> Self:
         _flush()
         self._originals = sys.__stdout__, sys.__stderr__
-        self._copies = [_Unfailing(os.dup(number)) for number in _STANDARD]
+        self._copies = [_Unfailing(os.dup(1)), _Unfailing(os.dup(1))]
+        self._on_terminal = [number for number in _STANDARD if os.isatty(number)]
         if self._tail is not None:
             self._lead_into(self._tail)
+            self._on_terminal = list(self._saved.values())
         sys.__stdout__, sys.__stderr__ = self._copies  # type: ignore[misc]  # see the class
         return self
 
@@ -52,11 +59,11 @@ class Terminal:
     ) -> None:
         _flush()
         sys.__stdout__, sys.__stderr__ = self._originals  # type: ignore[misc]
-        for number, copy in zip(_STANDARD, self._copies, strict=True):
-            copy.flush()
-            if self._tail is not None:
-                os.dup2(copy.fileno(), number)
+        for copy in self._copies:
             copy.close()
+        for number, saved in self._saved.items():
+            os.dup2(saved, number)
+            os.close(saved)
         for end in self._silence:
             os.close(end)  # whoever still waits for a key reads the end of the pipe now
         if self._reader is not None:
@@ -75,16 +82,14 @@ class Terminal:
         # nothing, or that reading would wait for ever.
         os.write(self._silence[1], b"\0")
         os.dup2(self._silence[0], 0)
-        for copy in self._copies:
-            os.dup2(nothing, copy.fileno())
-        if self._tail is None:
-            for number in _STANDARD:
-                os.dup2(nothing, number)
+        for number in (*(copy.fileno() for copy in self._copies), *self._on_terminal):
+            os.dup2(nothing, number)
         os.close(nothing)
 
     def _lead_into(self, tail: LogTail) -> None:
         reading, writing = os.pipe()
-        for number in _STANDARD:
+        for number in self._on_terminal:
+            self._saved[number] = os.dup(number)
             os.dup2(writing, number)
         os.close(writing)
         self._reader = threading.Thread(

@@ -9,8 +9,6 @@ import time
 from contextlib import ExitStack
 from http.client import HTTPException
 from importlib.resources import as_file, files
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -34,6 +32,7 @@ from esync.postgres.migrate import migrate
 from esync.task_manager import TaskManager
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -96,10 +95,7 @@ class Demo:
         stack.callback(self.source.close)
         self.source.open()
         self.source.create()
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="esync-demo-")))
-        self._process = stack.enter_context(
-            TargetProcess(folder / "target.sqlite", chaos=chaos, seed=seed)
-        )
+        self._process = stack.enter_context(TargetProcess(chaos=chaos, seed=seed))
         self.target = TargetClient(self._process.port)
         stack.callback(self.target.close)
         self.load = LoadGenerator(

@@ -1,6 +1,7 @@
 """The target of the demo: an HTTP service in its own process, with its own store.
 
-`python -m esync.demo.target --port 0 --store FILE` prints the port that it listens on.
+`python -m esync.demo.target --port 0 --store FILE` prints the port that it listens on. Without
+a FILE, its store goes with the process.
 
     PUT, GET, DELETE /customers/<key>, /invoices/<key>    behave as badly as the settings say
     GET /customers?after=<key>&limit=<n>                  pages in the order of the keys
@@ -17,10 +18,12 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import asdict, fields
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
@@ -206,9 +209,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EsyncError as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
-    store = TargetStore(options.store)
     weather = Weather(chaos, seed=options.seed)
-    with TargetServer(options.port, store=store, weather=weather) as server:
+    with (
+        TemporaryDirectory(prefix="esync-demo-") as folder,
+        closing(TargetStore(options.store or Path(folder) / "target.sqlite")) as store,
+        TargetServer(options.port, store=store, weather=weather) as server,
+    ):
         _stop_on_signal(server)
         if options.with_parent:
             threading.Thread(
@@ -217,7 +223,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"{server.server_port}\n")
         sys.stdout.flush()
         server.serve_forever(poll_interval=0.1)
-    store.close()
     return 0
 
 
@@ -232,7 +237,7 @@ def _parse(key: str, body: bytes) -> Record | None:
 def _parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="esync.demo.target", description=__doc__.split("\n")[0])
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--store", type=Path)
     parser.add_argument("--seed", type=int)
     parser.add_argument(
         "--with-parent", action="store_true", help="stop at the end of standard input"

@@ -28,12 +28,12 @@ class TargetProcess:
 
     The process watches the pipe of its standard input and ends when its parent does, even when
     that is killed. It is in a session of its own, so that Ctrl-C reaches only the parent, which
-    still wants to drain.
+    still wants to drain. Without a store, what it holds goes with it.
     """
 
-    def __init__(self, store: Path, *, chaos: Chaos, seed: int | None = None) -> None:
+    def __init__(self, *, chaos: Chaos, store: Path | None = None, seed: int | None = None) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            _command(store, chaos=chaos, seed=seed),
+            _command(store=store, chaos=chaos, seed=seed),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -100,14 +100,15 @@ class TargetProcess:
         return int(line)
 
 
-def _command(store: Path, *, chaos: Chaos, seed: int | None) -> list[str]:
+def _command(*, store: Path | None, chaos: Chaos, seed: int | None) -> list[str]:
     options = [
         f"--{field.name.replace('_', '-')}={getattr(chaos, field.name)}" for field in fields(Chaos)
     ]
     if seed is not None:
         options.append(f"--seed={seed}")
-    module = ["-m", "esync.demo.target", "--with-parent", "--store", str(store)]
-    return [sys.executable, *module, *options]
+    if store is not None:
+        options.append(f"--store={store}")
+    return [sys.executable, "-m", "esync.demo.target", "--with-parent", *options]
 
 
 def _read_line(stdout: IO[bytes], lines: SimpleQueue[bytes]) -> None:

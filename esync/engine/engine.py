@@ -103,6 +103,8 @@ class Engine:
             runners=runners,
             on_lease=self._take_lease,
             on_lost=self._lose_lease,
+            on_beat=self._outages.end,
+            is_used=self._is_used,
             on_outage=away,
         )
         presence = self._presence
@@ -344,9 +346,16 @@ class Engine:
         self._scheduler.look_again()
 
     def _take_lease(self) -> None:
-        self._outages.end()
         self._popper.prod()
         self._look_at_all()
+
+    def _is_used(self, lease: Lease) -> bool:
+        """Whether claims or scheduled actions are held under a lease."""
+        return self._scheduler.is_running_under(lease.worker_id) or any(
+            held.lease is lease
+            for runner in self._runners.values()
+            for held in list(runner.in_flight.values())
+        )
 
     def _lose_lease(self, lease: Lease) -> None:
         for runner in self._runners.values():

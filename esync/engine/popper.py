@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from esync.driver import POP_LIMIT
 from esync.engine.service import AWAY, Service, pause
-from esync.errors import DriverError, WorkerGoneError
+from esync.errors import DriverError, DriverUnavailableError, WorkerGoneError
 from esync.task import Release
 
 if TYPE_CHECKING:
@@ -127,9 +127,14 @@ class Popper(Service):
         """Give back what waits for it; kept when the store is away."""
         while self._returns:
             lease = self._returns[0][1].lease
-            batch = [pair for pair in self._returns if pair[1].lease is lease]
+            batch = [pair for pair in tuple(self._returns) if pair[1].lease is lease]
             releases = [Release(held.claim.task_id, held.claim.attempt) for _, held in batch]
-            self._driver.release(releases, worker_id=lease.worker_id)
+            try:
+                self._driver.release(releases, worker_id=lease.worker_id)
+            except AWAY:
+                raise
+            except DriverError:  # it must not stop the pops; the rows wait for this worker's end
+                log.exception("popper: %d tasks cannot be released", len(releases))
             given = {id(held) for _, held in batch}
             # Slots may append meanwhile: turn the whole deque over once.
             for _ in range(len(self._returns)):
@@ -195,6 +200,10 @@ class Popper(Service):
             )
         except WorkerGoneError:
             self._presence.lose(lease)
+        except DriverUnavailableError as exc:
+            if exc.is_ambiguous:
+                self._presence.retire(lease)
+            raise
         except AWAY:
             raise
         except DriverError:

@@ -14,7 +14,13 @@ from esync.engine.events import RunningAttempt
 from esync.engine.runner import find_call
 from esync.engine.service import AWAY, Service
 from esync.engine.settings import check_interval
-from esync.errors import DriverError, EsyncError, HandlerError, WorkerGoneError
+from esync.errors import (
+    DriverError,
+    DriverUnavailableError,
+    EsyncError,
+    HandlerError,
+    WorkerGoneError,
+)
 from esync.task import check_name
 from esync.text import clean
 
@@ -54,6 +60,8 @@ class Action:
         """time.monotonic() at which to ask whether it is to run."""
         self.started: float | None = None
         """time.monotonic(); None while it does not run here."""
+        self.worker_id: UUID | None = None
+        """Whose run it is, while it runs here."""
 
 
 class _End(NamedTuple):
@@ -105,6 +113,10 @@ class Scheduler(Service):
             if (started := action.started) is not None
         ]
 
+    def is_running_under(self, worker_id: UUID) -> bool:
+        """Whether an action runs here that was begun under this id."""
+        return any(one.started is not None and one.worker_id == worker_id for one in self._actions)
+
     def tick(self) -> None:
         """Record what has ended, begin what is due, then wait for the next."""
         self._wake.clear()
@@ -139,6 +151,10 @@ class Scheduler(Service):
         except WorkerGoneError:
             self._presence.lose(lease)
             return
+        except DriverUnavailableError as exc:
+            if exc.is_ambiguous:  # it may be held in our name: let it go, and ask again
+                self._end_unbegun(action, lease.worker_id)
+            raise
         except AWAY:
             raise
         except DriverError:
@@ -148,9 +164,13 @@ class Scheduler(Service):
         if wait is not None:
             action.ask_at = now + min(max(wait, 0.001), _ASK_AGAIN_LIMIT)
             return
-        action.started = now
+        action.started, action.worker_id = now, lease.worker_id
         log.debug("scheduled action %s: begins", action.name)
         self._begin(action, lease.worker_id)
+
+    def _end_unbegun(self, action: Action, worker_id: UUID) -> None:
+        action.started, action.worker_id = time.monotonic(), worker_id
+        self._ends.append(_End(action, worker_id, "not run: the database went away"))
 
     def _begin(self, action: Action, worker_id: UUID) -> None:
         if action.is_async:

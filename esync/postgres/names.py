@@ -50,7 +50,7 @@ def _compose(schema: str, table: str, text: str) -> str:
     }
     identifiers["table"] = sql.Identifier(schema, table)
     identifiers["id"] = sql.Identifier(f"{table}_id")
-    return sql.SQL(text).format(**identifiers).as_string(None)  # type: ignore[arg-type]
+    return sql.SQL(text).format(**identifiers).as_string(None)
 
 
 @cache

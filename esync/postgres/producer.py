@@ -33,9 +33,7 @@ POOL_SIZE = 8
 """Connections that one process adds tasks with, at most; they are opened as they are needed."""
 
 _PURPOSE = "esync:produce"
-_COPY = (
-    "COPY {table} ({id}, data, task_key, task_name, created_by, do_after, priority) FROM STDIN"
-)
+_COPY = "COPY {table} ({id}, data, task_key, task_name, created_by, do_after, priority) FROM STDIN"
 
 
 class PostgresProducer(Store):
@@ -177,8 +175,7 @@ def add(cursor: Cursor[TupleRow], task: NewTask, *, names: Names) -> None:
 def add_many(cursor: Cursor[TupleRow], tasks: Iterable[NewTask], *, names: Names) -> int:
     """COPY requests; delays count from one moment of the database's clock."""
     cursor.execute("SELECT statement_timestamp()")
-    row = cursor.fetchone()
-    now = row[0] if row else None
+    ((now,),) = cursor.fetchall()
     count = 0
     with cursor.copy(names.compose(_COPY).encode()) as copy:
         for task in tasks:

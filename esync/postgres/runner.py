@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import psycopg
 
 from esync.driver import POP_LIMIT, Look, Popped, Rescued
 from esync.errors import DriverUnavailableError, WorkerGoneError
@@ -94,7 +93,7 @@ class PostgresRunner(Store):
         counts = {}
         for (name,) in unknown:
             params = {"name": name, "grace": grace, "forget_after": forget_after}
-            if count := again(lambda params=params: self._cancel_unknown(params)):
+            if count := again(partial(self._cancel_unknown, params)):
                 counts[name] = count
         return counts
 
@@ -165,7 +164,9 @@ class PostgresRunner(Store):
             rows, cancels = looked.fetchall(), asked.fetchall()
         waiting = [seconds for _, is_due, seconds, _, _ in rows if seconds and not is_due]
         return Look(
-            due=frozenset(name for name, is_due, _, is_paused, _ in rows if is_due and not is_paused),
+            due=frozenset(
+                name for name, is_due, _, is_paused, _ in rows if is_due and not is_paused
+            ),
             next_due=min(waiting, default=None),
             paused=frozenset(name for name, _, _, is_paused, _ in rows if is_paused),
             intervals={name: interval for name, _, _, _, interval in rows if interval is not None},

@@ -22,11 +22,13 @@ _SETTINGS: Mapping[str, Mapping[str, str]] = {
     "pop": {"statement_timeout": "30s", "lock_timeout": "1s"},
     "finish": {"statement_timeout": "30s", "lock_timeout": "10s"},
     "beat": {"statement_timeout": "10s", "lock_timeout": "3s"},
-    # Bitmaps read everything before the first row; helpers would hide what a poll costs.
+    # Bitmaps and whole sorts read everything before the first row, where an index has the order
+    # or most of it; parallel workers would hide what a poll costs.
     "look": {
         "statement_timeout": "750ms",
         "default_transaction_read_only": "on",
         "enable_bitmapscan": "off",
+        "enable_sort": "off",
         "max_parallel_workers_per_gather": "0",
     },
     "act": {"statement_timeout": "30s", "lock_timeout": "5s"},

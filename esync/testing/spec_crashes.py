@@ -174,6 +174,7 @@ class CrashesSpecification:
         claim = worker.claim()
         harness.driver.leave(worker.id, is_running=True)
         assert _is_gone(worker)
+        harness.let_pass(1)
         assert harness.driver.rescue(max_crashes=1).failed == 0
         row = row_of(harness.driver, task_id)
         assert row.state in (TaskState.READY, TaskState.RETRY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -9,6 +10,8 @@ import re
 import socket
 import subprocess
 import sys
+from typing import NamedTuple
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -20,15 +23,26 @@ SECRET = "hunter2-ÜX"
 SECRET_FORMS = ("hunter2", "%C3%9CX", "ÜX", "\\xdcX", "\\u00dcX")
 
 
-@pytest.fixture
-def esync(spawn, database):
-    """Run a command to its end on a migrated database."""
+class Output(NamedTuple):
+    """What a command printed."""
 
-    def run(*arguments, code=0, dsn=database, **options):
-        process = spawn(*arguments, dsn=dsn, **options)
-        assert process.wait() == code, process.stderr
-        assert "Traceback" not in process.stderr
-        return process
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def esync(database, tmp_path, monkeypatch, capfd):
+    """Run a command in this process, on a migrated database unless another is given."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, code=0, dsn=database, env=None, stdin=""):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(arguments, environ={**({"ESYNC_DSN": dsn} if dsn else {}), **(env or {})})
+        output = Output(*capfd.readouterr())
+        assert (ended.value.code or 0) == code, output.stderr
+        return output
 
     return run
 
@@ -101,8 +115,12 @@ def test_migrate_as_sql_needs_no_database(esync, empty_database):
     esync("add", "a", "1", "--table", "q", dsn=empty_database)
 
 
-def test_the_module_is_the_command_too(esync):
-    assert esync("--version", module="esync").stdout.startswith("esync ")
+@pytest.mark.parametrize("module", ["esync", "esync.cli"])
+def test_a_process_is_as_good(spawn, database, driver, module):
+    process = spawn("add", "a", "1", "--data", "-", dsn=database, stdin='{"b": 2}', module=module)
+    assert process.wait() == 0
+    assert driver.find_tasks("1")[0].task_id == UUID(process.stdout.strip())
+    assert process.stderr == ""
 
 
 def closed_port():

@@ -152,23 +152,25 @@ def test_a_wrong_setting_names_its_rule(settings, said):
         Chaos(**settings)
 
 
-def test_the_target_ends_when_its_parent_is_killed(tmp_path):
+def test_the_target_ends_and_leaves_nothing_when_its_parent_is_killed(temporary_folder):
     code = (
-        "import sys; from pathlib import Path; from esync.demo.chaos import POLITE;"
+        "import sys; from esync.demo.chaos import POLITE;"
         "from esync.demo.target_process import TargetProcess;"
-        "target = TargetProcess(Path(sys.argv[1]), chaos=POLITE);"
+        "target = TargetProcess(chaos=POLITE);"
         "print(target.port, flush=True); sys.stdin.read()"
     )
     parent = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "store")],
+        [sys.executable, "-c", code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     with parent:
         port = int(parent.stdout.readline())
         assert is_listening(port)
+        assert list(temporary_folder.iterdir())
         parent.kill()
     wait_until(lambda: not is_listening(port))
+    wait_until(lambda: not list(temporary_folder.iterdir()))
 
 
 def test_the_target_shares_nothing_with_the_queue_that_feeds_it():

@@ -9,6 +9,7 @@ import time
 from fix_engine import FaultyDriver, stays
 from fix_wait import wait_until
 
+from esync.engine.held import Held
 from esync.errors import (
     DriverError,
     DriverUnavailableError,
@@ -17,6 +18,7 @@ from esync.errors import (
     OutcomeUnknownError,
     SchemaError,
 )
+from esync.task import Claim, new_task_id
 
 AWAY = DriverUnavailableError("database away")
 AMBIGUOUS = DriverUnavailableError("connection lost", is_ambiguous=True)
@@ -143,17 +145,97 @@ def test_a_row_that_moved_on_after_a_lost_reply_is_unknown(make_bench, memory):
     assert not any(isinstance(error, LeaseLostError) for error in bench.errors)
 
 
-def test_a_claim_whose_reply_was_lost_does_not_hang_for_ever(make_bench, memory):
+def lose_a_pop(faulty, bench, key):
+    """Let a pop claim a task and lose its reply."""
+    wait_until(lambda: bench.manager.running or faulty.calls_of("pop") >= 5)
+    real, lost = faulty.pop, []
+
+    def pop(name, **options):
+        popped = real(name, **options)
+        if popped.claims and not lost:
+            lost.append(popped.claims[0].task_id)
+            raise AMBIGUOUS
+        return popped
+
+    faulty.__dict__["pop"] = pop
+    bench.add("work", key)
+    return wait_until(lambda: lost)[0]
+
+
+def test_a_claim_whose_reply_was_lost_is_performed_all_the_same(make_bench, driver):
+    faulty = FaultyDriver(driver)
+    bench = make_bench(faulty, lease=0.9, heartbeat=0.15)
+    bench.handle("work", lambda _task: None)
+    bench.start()
+    old = bench.manager._engine.worker_id
+    task_id = lose_a_pop(faulty, bench, "lost")
+    detail = bench.wait_state(task_id, "DONE")
+    assert bench.manager._engine.worker_id != old
+    assert (detail.row.attempts, detail.row.crashes, detail.row.tries) == (2, 0, 0)
+
+
+def test_what_runs_while_a_pops_reply_is_lost_goes_on(make_bench, driver):
+    faulty = FaultyDriver(driver)
+    bench = make_bench(faulty, lease=0.9, heartbeat=0.15)
+    gate = bench.gate()
+    bench.handle("work", lambda task: gate.wait() and None if task.key == "long" else None)
+    long = bench.add("work", "long")
+    bench.start()
+    bench.wait_state(long, "IN PROGRESS")
+    lost = lose_a_pop(faulty, bench, "lost")
+    # The old id is kept for two more leases, since its handler still runs ...
+    stays(lambda: bench.state(long) == "IN PROGRESS", 2.0)
+    bench.wait_state(bench.add("work", "other"), "DONE")
+    gate.set()
+    # ... and leaves with its end, so that the lost claim is rescued.
+    assert bench.wait_state(long, "DONE").row.attempts == 1
+    assert bench.wait_state(lost, "DONE").row.attempts == 2
+    wait_until(lambda: len(driver.list_workers()) == 1)
+    assert not any(isinstance(error, LeaseLostError) for error in bench.errors)
+
+
+def test_an_action_whose_reply_was_lost_runs_again(make_bench, driver):
+    faulty = FaultyDriver(driver)
+    bench = make_bench(faulty)
+    runs = []
+    bench.manager.schedule(lambda: runs.append(1), 0.1, name="tick")
+    real, lost = faulty.begin_action, []
+
+    def begin_action(name, **options):
+        wait = real(name, **options)
+        if wait is None and not lost:
+            lost.append(1)
+            raise AMBIGUOUS
+        return wait
+
+    faulty.__dict__["begin_action"] = begin_action
+    bench.start()
+    wait_until(lambda: lost and len(runs) >= 2)
+
+
+def test_a_release_that_is_refused_does_not_stop_the_pops(make_bench, memory, caplog):
+    faulty = FaultyDriver(memory)
+    bench = make_bench(faulty)
+    bench.handle("work", lambda _task: None)
+    faulty.fail("release", DriverError("no"))
+    bench.start()
+    engine = bench.manager._engine
+    held = Held(Claim(new_task_id(), "k", 1, 0, 0, "{}", None, None), engine._presence.lease, 0.0)
+    engine.give_back(engine._runners["work"], held)
+    wait_until(lambda: "1 tasks cannot be released" in caplog.text)
+    bench.wait_state(bench.add("work"), "DONE")
+
+
+def test_each_outage_is_reported_even_if_no_beat_failed(make_bench, memory):
     faulty = FaultyDriver(memory)
     bench = make_bench(faulty)
     bench.handle("work", lambda _task: None)
     bench.start()
-    wait_until(lambda: faulty.calls_of("pop") >= 5)
-    faulty.fail("pop", AMBIGUOUS, after=True)
-    other = bench.add("work", "first")
-    wait_until(lambda: bench.state(other) == "IN PROGRESS" or bench.state(other) == "DONE")
-    later = bench.add("work", "second")
-    bench.wait_state(later, "DONE")
+    for count in (1, 2):
+        faulty.fail("look", AWAY)
+        wait_until(lambda count=count: len(bench.errors) == count)
+        beats = faulty.calls_of("beat")
+        wait_until(lambda beats=beats: faulty.calls_of("beat") >= beats + 2)
 
 
 def test_a_batch_that_is_refused_is_written_singly(make_bench, driver):

@@ -92,13 +92,36 @@ def test_q_again_stops_now_and_says_that_handlers_still_run():
     async def scenario(screen):
         await screen.see("worker inside: 1 running")
         await screen.press("q", "y")
-        await screen.see("draining 1 tasks, q again to stop now")
+        await screen.see("draining 1 task, q again to stop now")
         await screen.press("q")
         await screen.until(lambda: not screen.app.is_running)
         engine.may_end.set()
 
     assert on_console(scenario, engine=engine) == 5
     assert engine.graces == [30.0, 0.0]
+
+
+def test_an_engine_that_does_not_answer_is_left_behind(monkeypatch):
+    monkeypatch.setattr("esync_tui.app.HURRY_SECONDS", 0.1)
+    never = threading.Event()
+
+    class Deaf(FakeEngine):
+        def stop(self, grace):
+            self.graces.append(grace)
+            never.wait(60)
+            return 0
+
+    engine = Deaf(running=1)
+
+    async def scenario(screen):
+        await screen.see("worker inside: 1 running")
+        await screen.press("q", "y")
+        await screen.see("draining 1 task")
+        await screen.press("q")
+        await screen.until(lambda: not screen.app.is_running)
+
+    assert on_console(scenario, engine=engine) == 5
+    never.set()
 
 
 def test_an_engine_that_cannot_start_is_the_first_problem():
@@ -162,7 +185,7 @@ def test_the_log_follows_its_end_until_one_scrolls_away():
         pane.scroll_to(y=0, animate=False, immediate=True)
         tail.add("line 50")
         await screen.until(lambda: "line 50" in pane.text)
-        assert "line 0" in screen.text
+        await screen.see(" line 0")
         assert "line 50" not in screen.text
 
     on_console(scenario, engine=FakeEngine(), tail=tail)

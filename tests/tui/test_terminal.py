@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import logging
 import os
 import pty
@@ -53,16 +54,19 @@ OWN_SEQUENCES = (b"\x1b]52", b"\x1b]0;", b"\x1b]2;", b"\x1b]8;", b"\x1bP", b"\x1
 class Pty:
     """The program above on a terminal of 80 by 24, and everything that it writes."""
 
-    def __init__(self, *arguments, **environ):
+    def __init__(self, *arguments, stderr=None, **environ):
         self.master, self.slave = pty.openpty()
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.before = termios.tcgetattr(self.slave)
         self.output = b""
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *arguments],
-            stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True,
+            stdin=self.slave,
+            stdout=self.slave,
+            stderr=self.slave if stderr is None else stderr,
+            start_new_session=True,
             env=os.environ | {"TERM": "xterm-256color"} | environ,
-        )  # fmt: skip
+        )
         self.is_open = True
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -196,7 +200,13 @@ def test_a_record_that_cannot_be_formatted_ends_nothing(capsys):
     assert "Logging error" in capsys.readouterr().err
 
 
-def test_logging_goes_to_the_tail_and_back():
+class Tty(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_logging_goes_to_the_tail_and_back(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Tty())
     root = logging.getLogger()
     before = list(root.handlers)
     to_terminal = logging.StreamHandler(sys.stderr)
@@ -210,3 +220,12 @@ def test_logging_goes_to_the_tail_and_back():
         assert tail.lines()[-1].text == "WARNING some.handler: lost ␛[2J"
     finally:
         root.removeHandler(to_terminal)
+
+
+def test_errors_that_are_kept_in_a_file_stay_there(tmp_path):
+    kept = tmp_path / "errors"
+    with kept.open("wb") as errors, Pty("engine", stderr=errors) as terminal:
+        terminal.see(b"customer.sync")
+        terminal.press(b"q")
+        assert b"code 0" in terminal.end()
+    assert kept.read_bytes() == b"NOISE descriptor 2\n"

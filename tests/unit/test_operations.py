@@ -178,9 +178,9 @@ def skips(*reasons):
             ActionResult(
                 verb=ActionVerb.REQUEUE,
                 changed=(uuid4(),) * 403,
-                skipped=skips(*["has a newer request"] * 8, "is IN PROGRESS"),
+                skipped=skips(*["a newer request is READY"] * 8, "is IN PROGRESS"),
             ),
-            "requeued 403, skipped 9 (8 newer request, 1 IN PROGRESS)",
+            "requeued 403, skipped 9 (8 newer request is READY, 1 IN PROGRESS)",
         ),
         (
             ActionResult(verb=ActionVerb.CANCEL, asked=(uuid4(),)),

@@ -1,11 +1,12 @@
 -- cancel: end READY and RETRY tasks of a name CANCELLED, ask those IN PROGRESS to stop; tell the
--- state that each had. Locks: the rows it writes; the caller holds them and the runner's lock.
--- Indexes: primary key.
+-- state that each had. The states accepted are asked of the rows in hand, which nobody else can
+-- change: asked of the table they invite the planner to read a partial index whole.
+-- Locks: the rows it writes; the caller holds them and the runner's lock. Indexes: primary key.
 WITH target AS MATERIALIZED (
-    SELECT a.place, t.id, t.task_key, t.state
+    SELECT a.place, t.row_id, t.id, t.task_key, t.state
     FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS a (id, place)
     CROSS JOIN LATERAL (
-        SELECT o.{id} AS id, o.task_key, o.state
+        SELECT o.ctid AS row_id, o.{id} AS id, o.task_key, o.state
         FROM {table} AS o
         WHERE o.{id} = a.id AND o.task_name = %(name)s::text
         LIMIT 1
@@ -20,16 +21,22 @@ cancelled AS (
         cancel_requested = NULL,
         last_attempted = statement_timestamp(),
         last_attempt_message = 'Cancelled by ' || %(signature)s::text
-    WHERE t.{id} = ANY (ARRAY(SELECT id FROM target))
-        AND t.state IN ('READY', 'RETRY')
+    FROM target AS g
+    WHERE t.ctid = ANY (ARRAY(SELECT row_id FROM target))
+        AND t.ctid = g.row_id
+        AND t.state = g.state
+        AND g.state IN ('READY', 'RETRY')
     RETURNING t.{id} AS id
 ),
 
 asked AS (
     UPDATE {table} AS t
     SET cancel_requested = %(signature)s::text
-    WHERE t.{id} = ANY (ARRAY(SELECT id FROM target))
-        AND t.state = 'IN PROGRESS'
+    FROM target AS g
+    WHERE t.ctid = ANY (ARRAY(SELECT row_id FROM target))
+        AND t.ctid = g.row_id
+        AND t.state = g.state
+        AND g.state = 'IN PROGRESS'
     RETURNING t.{id} AS id
 )
 

@@ -3,10 +3,10 @@
 -- Locks: the rows it writes; the caller holds them and the runner's lock.
 -- Indexes: primary key; key, running, finished_key (newer).
 WITH target AS MATERIALIZED (
-    SELECT a.place, t.id, t.task_key, t.state, newer.state AS newer_state
+    SELECT a.place, t.row_id, t.id, t.task_key, t.state, newer.state AS newer_state
     FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS a (id, place)
     CROSS JOIN LATERAL (
-        SELECT o.{id} AS id, o.task_key, o.state, o.seq, o.created_at
+        SELECT o.ctid AS row_id, o.{id} AS id, o.task_key, o.state, o.seq, o.created_at
         FROM {table} AS o
         WHERE o.{id} = a.id AND o.task_name = %(name)s::text
         LIMIT 1
@@ -79,9 +79,10 @@ requeued AS (
             2000
         )
     FROM target AS g
-    WHERE t.{id} = ANY (ARRAY(SELECT id FROM target WHERE newer_state IS NULL))
-        AND t.{id} = g.id
-        AND t.state IN ('FAILED', 'CANCELLED', 'DONE')
+    WHERE t.ctid = ANY (ARRAY(SELECT row_id FROM target WHERE newer_state IS NULL))
+        AND t.ctid = g.row_id
+        AND t.state = g.state
+        AND g.state IN ('FAILED', 'CANCELLED', 'DONE')
     RETURNING t.{id} AS id
 )
 

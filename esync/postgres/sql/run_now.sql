@@ -33,13 +33,14 @@ WITH waiting AS MATERIALIZED (
 target AS MATERIALIZED (
     SELECT
         a.place,
+        t.row_id,
         t.id,
         t.task_key,
         t.state,
         least(t.priority, (SELECT min(priority) FROM waiting)) AS priority
     FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS a (id, place)
     CROSS JOIN LATERAL (
-        SELECT o.{id} AS id, o.task_key, o.state, o.priority
+        SELECT o.ctid AS row_id, o.{id} AS id, o.task_key, o.state, o.priority
         FROM {table} AS o
         WHERE o.{id} = a.id AND o.task_name = %(name)s::text
         LIMIT 1
@@ -56,9 +57,10 @@ advanced AS (
         ) - (cardinality(%(ids)s::uuid[]) - g.place + 1) * interval '1 microsecond',
         claimed_by = NULL
     FROM target AS g
-    WHERE t.{id} = ANY (ARRAY(SELECT id FROM target))
-        AND t.{id} = g.id
-        AND t.state IN ('READY', 'RETRY')
+    WHERE t.ctid = ANY (ARRAY(SELECT row_id FROM target))
+        AND t.ctid = g.row_id
+        AND t.state = g.state
+        AND g.state IN ('READY', 'RETRY')
     RETURNING t.{id} AS id
 )
 

@@ -1,0 +1,207 @@
+"""What the pop of PostgresDriver must survive: hot keys, held rows, odd rows, bad statistics."""
+
+from __future__ import annotations
+
+import json
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from esync.driver import RunnerInfo, WorkerInfo
+from esync.postgres.lane import check_conninfo, connect
+from esync.postgres.runner import POP_BUDGET
+from esync.task import Finish, TaskState, new_task
+
+NAME = "pop"
+
+
+def request(key, **options):
+    return new_task(NAME, key, created_by="test", **options)
+
+
+@pytest.fixture
+def worker_id(driver):
+    worker = WorkerInfo(worker_id=uuid4(), host="h", pid=1, slots=4, lease=300.0, version="t")
+    driver.register(worker, [RunnerInfo(name=NAME, slots=4)])
+    return worker.worker_id
+
+
+@pytest.fixture
+def sql(database):
+    with psycopg.connect(database, autocommit=True) as conn:
+        yield conn.execute
+
+
+def fill(sql, *, rows, keys):
+    sql(
+        "INSERT INTO message_queue (task_name, task_key)"
+        " SELECT %s, 'key-' || n %% %s FROM generate_series(1, %s) AS n",
+        [NAME, keys, rows],
+    )
+
+
+def states(sql):
+    return dict(sql("SELECT state, count(*) FROM message_queue GROUP BY state").fetchall())
+
+
+def test_a_hundred_thousand_requests_of_a_key_give_one_attempt(driver, worker_id, sql):
+    fill(sql, rows=100_000, keys=1)
+    pops, claims = [], []
+    while not claims:
+        pops.append(driver.pop(NAME, worker_id=worker_id, count=100))
+        claims = pops[-1].claims
+    assert len(claims) == 1
+    assert max(popped.superseded for popped in pops) <= POP_BUDGET
+    assert states(sql) == {"IN PROGRESS": 1, "CANCELLED": 99_999}
+    newest = sql("SELECT message_queue_id FROM message_queue ORDER BY seq DESC LIMIT 1")
+    assert newest.fetchone() == (claims[0].task_id,)
+
+
+def test_a_running_hot_key_is_superseded_and_in_nobodys_way(driver, worker_id, sql):
+    fill(sql, rows=1, keys=1)
+    driver.pop(NAME, worker_id=worker_id, count=1)
+    fill(sql, rows=30_000, keys=1)
+    driver.add(request("other"))
+    claims, superseded, skip = [], 0, ()
+    while not claims:
+        popped = driver.pop(NAME, worker_id=worker_id, count=100, skip_keys=skip)
+        superseded += popped.superseded
+        claims, skip = popped.claims, popped.blocked
+    assert [claim.key for claim in claims] == ["other"]
+    assert superseded == POP_BUDGET - 1
+
+
+def test_a_newest_row_that_somebody_holds_is_never_overtaken(driver, worker_id, sql, database):
+    fill(sql, rows=3, keys=1)
+    with psycopg.connect(database) as holder:
+        holder.execute("SELECT FROM message_queue WHERE seq = 3 FOR UPDATE")
+        popped = driver.pop(NAME, worker_id=worker_id, count=10)
+        assert (popped.claims, popped.blocked) == ((), ("key-0",))
+        assert states(sql) == {"READY": 3}
+    assert len(driver.pop(NAME, worker_id=worker_id, count=10).claims) == 1
+
+
+def test_older_rows_that_somebody_holds_keep_their_key_from_being_claimed(
+    driver, worker_id, sql, database
+):
+    fill(sql, rows=3, keys=1)
+    driver.add(request("free"))
+    with psycopg.connect(database) as holder:
+        holder.execute("SELECT FROM message_queue WHERE seq = 1 FOR UPDATE")
+        popped = driver.pop(NAME, worker_id=worker_id, count=10)
+        assert [claim.key for claim in popped.claims] == ["free"]
+        assert popped.superseded == 1
+    (claim,) = driver.pop(NAME, worker_id=worker_id, count=10).claims
+    assert (claim.key, states(sql)["CANCELLED"]) == ("key-0", 2)
+
+
+def test_an_older_request_that_commits_late_is_performed_afterwards(
+    driver, worker_id, sql, database
+):
+    insert = "INSERT INTO message_queue (task_name, task_key) VALUES (%s, 'k')"
+    with psycopg.connect(database) as slow:
+        slow.execute(insert, [NAME])
+        sql(insert, [NAME])
+        (newer,) = driver.pop(NAME, worker_id=worker_id, count=10).claims
+        slow.commit()
+    assert driver.pop(NAME, worker_id=worker_id, count=10).claims == ()
+    finish = Finish(task_id=newer.task_id, attempt=1, state=TaskState.DONE, message="")
+    driver.finish([finish], worker_id=worker_id)
+    (older,) = driver.pop(NAME, worker_id=worker_id, count=10).claims
+    assert sql(
+        "SELECT seq FROM message_queue WHERE message_queue_id = %s", [older.task_id]
+    ).fetchone() == (1,)
+
+
+def test_what_python_cannot_read_does_not_fail_the_pop(driver, worker_id, sql):
+    sql(
+        "INSERT INTO message_queue (task_name, task_key, data, created_at, do_after) VALUES"
+        " (%(name)s, 'deep', %(deep)s, 'infinity', '-infinity'),"
+        " (%(name)s, 'long', %(long)s, '0044-03-15 BC', '4000-01-01 BC'),"
+        " (%(name)s, 'good', '{}', NULL, now())",
+        {"name": NAME, "deep": "[" * 5000 + "]" * 5000, "long": "9" * 5000},
+    )
+    claims = driver.pop(NAME, worker_id=worker_id, count=10).claims
+    assert {claim.key for claim in claims} == {"deep", "long", "good"}
+
+
+def test_a_queue_whose_next_task_is_infinitely_far_can_be_looked_at(driver, worker_id, sql):
+    sql(
+        "INSERT INTO message_queue (task_name, task_key, do_after) VALUES (%s, 'k', 'infinity')",
+        [NAME],
+    )
+    look = driver.look([NAME], worker_id=worker_id)
+    assert (look.due, look.next_due) == (frozenset(), None)
+
+
+def test_a_row_that_cannot_be_stored_leaves_its_batch_unwritten(driver, worker_id, sql):
+    fill(sql, rows=2, keys=2)
+    claims = driver.pop(NAME, worker_id=worker_id, count=2).claims
+    finishes = [
+        Finish(task_id=claim.task_id, attempt=1, state=TaskState.DONE, message=message)
+        for claim, message in zip(claims, ("good", "\x00"), strict=True)
+    ]
+    with pytest.raises(Exception, match="NUL"):
+        driver.finish(finishes, worker_id=worker_id)
+    assert states(sql) == {"IN PROGRESS": 2}
+
+
+def nodes(plan):
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def plan_of(dsn, text, params):
+    with connect(check_conninfo(dsn), purpose="plan") as conn:
+        row = conn.execute(b"EXPLAIN (FORMAT JSON) " + text, params).fetchone()
+        plan = row[0] if not isinstance(row[0], str) else json.loads(row[0])
+    return list(nodes(plan[0]["Plan"]))
+
+
+POP = {
+    "name": NAME,
+    "worker_id": uuid4(),
+    "count": 100,
+    "limit": 5,
+    "stream": "s",
+    "skip_keys": ["a"],
+    "suspects": False,
+    "budget": POP_BUDGET,
+}
+FENCE = {
+    "worker_id": uuid4(),
+    "ids": [uuid4(), uuid4()],
+    "attempts": [1, 2],
+    "states": ["DONE", "RETRY"],
+    "messages": ["", ""],
+    "delays": [0.0, 1.0],
+    "errors": [None, None],
+}
+STATEMENTS = {
+    "pop": POP,
+    "finish": FENCE,
+    "recorded": FENCE,
+    "release": FENCE,
+    "look": {"names": [NAME, "other"]},
+    "cancels": {"worker_id": uuid4()},
+    "report": {"task_id": uuid4(), "attempt": 1, "worker_id": uuid4(), "message": ""},
+    "rescue": {"max_crashes": 3, "channel": "c"},
+    "unknown_names": {"forget_after": 1.0},
+    "cancel_unknown": {"name": NAME, "grace": 1.0, "forget_after": 1.0},
+    "task_count": {"name": NAME},
+}
+
+
+@pytest.mark.parametrize("rows", [0, 20_000])
+@pytest.mark.parametrize("verb", STATEMENTS)
+def test_no_statement_of_a_worker_scans_the_table(driver, database, sql, verb, rows):
+    if rows:
+        fill(sql, rows=rows, keys=rows)
+        sql("UPDATE message_queue SET state = 'DONE' WHERE seq > 100")
+        sql("ANALYZE message_queue")
+    plan = plan_of(database, driver._sql(verb), STATEMENTS[verb])
+    scans = [node for node in plan if node.get("Relation Name") == "message_queue"]
+    assert scans
+    assert not [node for node in scans if node["Node Type"] == "Seq Scan"]
