@@ -76,7 +76,9 @@ def _check(data: dict[str, Any]) -> None:
     while pending:
         path, value, depth = pending.pop()
         if depth > DEPTH_LIMIT:
-            raise TaskValueError(f"data must nest at most {DEPTH_LIMIT} levels, more at {path:.200}")
+            raise TaskValueError(
+                f"data must nest at most {DEPTH_LIMIT} levels, got more at {path:.200}"
+            )
         if isinstance(value, dict | list | tuple):
             pending += [(where, item, depth + 1) for where, item in _items(path, value)]
         else:
