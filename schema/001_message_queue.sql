@@ -136,8 +136,10 @@ WHERE state IN ('READY', 'RETRY');
 CREATE INDEX :"retry" ON :"schema".:"table" (task_name, priority, do_after, seq)
 WHERE state = 'RETRY';
 
--- pop: the pending requests of a key, newest first.
-CREATE INDEX :"key" ON :"schema".:"table" (task_key, task_name, seq)
+-- pop: the pending requests of a key, newest first. Its collation is not the due index's, so that
+-- no statistics, such as those of a queue that was empty a moment ago, can make the planner take
+-- that one for the requests of a key and read every due task of the name instead.
+CREATE INDEX :"key" ON :"schema".:"table" (task_key, task_name COLLATE "C", seq)
 WHERE state IN ('READY', 'RETRY');
 
 -- pop: whether a key is running, how many of a name are. rescue: what runs. The proof of P4.
@@ -170,7 +172,7 @@ CREATE INDEX :"odd" ON :"schema".:"table" (task_name, task_key)
 WHERE state NOT IN ('READY', 'IN PROGRESS', 'RETRY', 'DONE', 'FAILED', 'CANCELLED');
 
 -- Operators: the finished requests of a key. requeue: whether a newer one is DONE.
-CREATE INDEX :"finished_key" ON :"schema".:"table" (task_key, task_name, seq)
+CREATE INDEX :"finished_key" ON :"schema".:"table" (task_key, task_name COLLATE "C", seq)
 WHERE state IN ('DONE', 'FAILED', 'CANCELLED');
 
 -- A queue's rows are updated twice and then rest; statistics and dead rows must be looked after

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 _SETTINGS: Mapping[str, Mapping[str, str]] = {
     # A runner whose lock is held for long must not stall the others on this lane.
     "pop": {"statement_timeout": "30s", "lock_timeout": "1s"},
-    "finish": {"statement_timeout": "30s", "lock_timeout": "10s"},
+    # An outcome finds its row by its id, whatever a plan made on an empty table may think.
+    "finish": {
+        "statement_timeout": "30s",
+        "lock_timeout": "10s",
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
+    },
     "beat": {"statement_timeout": "10s", "lock_timeout": "3s"},
     # Bitmaps and whole sorts read everything before the first row, where an index has the order
     # or most of it; parallel workers would hide what a poll costs.

@@ -8,7 +8,7 @@ CROSS JOIN LATERAL (
         SELECT t.{id} AS id, t.seq, t.created_at
         FROM {table} AS t
         WHERE t.task_key = %(key)s::text
-            AND t.task_name = n.task_name
+            AND t.task_name COLLATE "C" = n.task_name
             AND t.state IN ('READY', 'RETRY')
         ORDER BY t.seq DESC
         LIMIT %(limit)s::bigint
@@ -27,7 +27,7 @@ CROSS JOIN LATERAL (
         SELECT t.{id} AS id, t.seq, t.created_at
         FROM {table} AS t
         WHERE t.task_key = %(key)s::text
-            AND t.task_name = n.task_name
+            AND t.task_name COLLATE "C" = n.task_name
             AND t.state IN ('DONE', 'FAILED', 'CANCELLED')
         ORDER BY t.seq DESC, t.created_at DESC NULLS LAST
         LIMIT %(limit)s::bigint

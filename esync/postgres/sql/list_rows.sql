@@ -23,7 +23,7 @@ SELECT
         SELECT
         FROM {table} AS n
         WHERE n.task_key = t.task_key
-            AND n.task_name = t.task_name
+            AND n.task_name COLLATE "C" = t.task_name
             AND n.state IN ('READY', 'RETRY')
             AND n.seq > t.seq
     ) OR EXISTS (
@@ -39,7 +39,7 @@ SELECT
             SELECT n.state
             FROM {table} AS n
             WHERE n.task_key = t.task_key
-                AND n.task_name = t.task_name
+                AND n.task_name COLLATE "C" = t.task_name
                 AND n.state IN ('DONE', 'FAILED', 'CANCELLED')
                 AND n.seq > t.seq
             ORDER BY n.seq DESC
@@ -53,7 +53,7 @@ SELECT
             SELECT n.state, n.created_at
             FROM {table} AS n
             WHERE n.task_key = t.task_key
-                AND n.task_name = t.task_name
+                AND n.task_name COLLATE "C" = t.task_name
                 AND n.state IN ('DONE', 'FAILED', 'CANCELLED')
                 AND n.seq = 0
             LIMIT 200

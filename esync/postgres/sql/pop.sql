@@ -97,7 +97,7 @@ seen AS MATERIALIZED (
             SELECT t.seq, t.do_after
             FROM {table} AS t
             WHERE t.task_key = w.task_key
-                AND t.task_name = %(name)s
+                AND t.task_name COLLATE "C" = %(name)s
                 AND t.state IN ('READY', 'RETRY')
                 AND (t.do_after <= statement_timestamp() OR t.state = 'RETRY')
             ORDER BY t.seq DESC
@@ -118,7 +118,7 @@ held AS MATERIALIZED (
             t.do_after <= statement_timestamp() AS is_due
         FROM {table} AS t
         WHERE t.task_key = w.task_key
-            AND t.task_name = %(name)s
+            AND t.task_name COLLATE "C" = %(name)s
             AND t.state IN ('READY', 'RETRY')
             AND (t.do_after <= statement_timestamp() OR t.state = 'RETRY')
         ORDER BY t.seq DESC
@@ -185,7 +185,7 @@ superseded AS (
         last_attempted = statement_timestamp(),
         cancel_requested = NULL
     FROM older AS o
-    WHERE t.ctid = ANY (ARRAY(SELECT row_id FROM older)) AND t.ctid = o.row_id
+    WHERE t.ctid = o.row_id
     RETURNING 1
 ),
 

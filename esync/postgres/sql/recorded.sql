@@ -6,7 +6,6 @@ FROM {table} AS t
 JOIN unnest(
     %(ids)s::uuid[], %(attempts)s::integer[], %(states)s::text[]
 ) AS o (id, attempt, state) ON o.id = t.{id}
-WHERE t.{id} = ANY (%(ids)s::uuid[])
-    AND t.attempts = o.attempt
+WHERE t.attempts = o.attempt
     AND t.claimed_by = %(worker_id)s
     AND (t.state = o.state OR (o.state = 'RETRY' AND t.state = 'CANCELLED'))

@@ -1,5 +1,7 @@
 -- release: give back claims that were never started; fenced like a finish.
--- Locks: the rows it writes. Indexes: primary key.
+-- Locks: the rows it writes. Indexes: primary key, and only it: the
+-- collation keeps the condition on the state from matching the running index, which statistics of
+-- a moment ago may call empty.
 UPDATE {table} AS t
 SET
     state = CASE
@@ -14,9 +16,8 @@ SET
     claimed_by = NULL,
     cancel_requested = NULL
 FROM unnest(%(ids)s::uuid[], %(attempts)s::integer[]) AS r (id, attempt)
-WHERE t.{id} = ANY (%(ids)s::uuid[])
-    AND t.{id} = r.id
+WHERE t.{id} = r.id
     AND t.attempts = r.attempt
     AND t.claimed_by = %(worker_id)s
-    AND t.state = 'IN PROGRESS'
+    AND t.state COLLATE "C" = 'IN PROGRESS'
 RETURNING t.{id}, t.task_name

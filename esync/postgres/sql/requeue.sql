@@ -18,7 +18,7 @@ WITH target AS MATERIALIZED (
                 SELECT o.state
                 FROM {table} AS o
                 WHERE o.task_key = t.task_key
-                    AND o.task_name = %(name)s::text
+                    AND o.task_name COLLATE "C" = %(name)s::text
                     AND o.state IN ('READY', 'RETRY')
                     AND o.seq > t.seq
                 LIMIT 1
@@ -38,7 +38,7 @@ WITH target AS MATERIALIZED (
                 SELECT o.state
                 FROM {table} AS o
                 WHERE o.task_key = t.task_key
-                    AND o.task_name = %(name)s::text
+                    AND o.task_name COLLATE "C" = %(name)s::text
                     AND o.state = 'DONE'
                     AND o.seq > t.seq
                 LIMIT 1
@@ -50,7 +50,7 @@ WITH target AS MATERIALIZED (
                 SELECT o.state
                 FROM {table} AS o
                 WHERE o.task_key = t.task_key
-                    AND o.task_name = %(name)s::text
+                    AND o.task_name COLLATE "C" = %(name)s::text
                     AND o.state = 'DONE'
                     AND o.seq = 0
                     AND o.created_at > t.created_at

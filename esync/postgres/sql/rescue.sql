@@ -69,11 +69,10 @@ rescued AS (
                 )
         END
     FROM lost AS l
-    WHERE t.ctid = ANY (ARRAY(SELECT row_id FROM lost))
-        AND t.ctid = l.row_id
+    WHERE t.ctid = l.row_id
         AND t.attempts = l.attempts
         AND t.claimed_by IS NOT DISTINCT FROM l.claimed_by
-        AND t.state = 'IN PROGRESS'
+        AND t.state COLLATE "C" = 'IN PROGRESS'
     RETURNING t.task_name, t.state
 ),
 
