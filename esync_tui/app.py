@@ -289,8 +289,11 @@ class Console(App[int]):
         if self.state.notice and now - self.state.noticed_at > NOTICE_SECONDS:
             self.state.notice = ""
         if self._room is not None and self._room.is_draining:
-            tasks = "task" if self._room.running == 1 else "tasks"
-            self.state.notice = f"draining {self._room.running} {tasks}, q again to stop now"
+            running = self._room.running
+            what = (
+                f"draining {running} task{'' if running == 1 else 's'}" if running else "stopping"
+            )
+            self.state.notice = f"{what}, q again to stop now"
             self.state.notice_tone, self.state.noticed_at = "warning", now
         self._show()
         self._show_log()

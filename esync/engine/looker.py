@@ -49,6 +49,8 @@ class Looker(Service):
             self._apply(look)
             if look.next_due is not None:
                 wait = min(wait, max(look.next_due, _SHORTEST_WAIT))
+        else:
+            self.ask_nothing()
         self.wait(wait)
 
     def _apply(self, look: Look) -> None:

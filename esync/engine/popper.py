@@ -70,6 +70,7 @@ class Popper(Service):
         self._tend(time.monotonic())
         lease = self._presence.lease
         if lease is None:
+            self.ask_nothing()
             self.wait(self._poll)
             return
         if lease is not self._lease:

@@ -49,6 +49,7 @@ class Rescuer(Service):
             self._wake.clear()
             self._stopping.wait(min(_LEAVING_SECONDS, self._settings.beat_interval))
         if self.is_stopping or not self._presence.is_steady():
+            self.ask_nothing()
             return
         self._rescue()
         self._cancel_unknown()

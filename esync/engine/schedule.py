@@ -139,6 +139,7 @@ class Scheduler(Service):
         now = time.monotonic()
         lease = self._presence.lease
         if lease is None:
+            self.ask_nothing()
             action.ask_at = now + 0.1
             return
         try:

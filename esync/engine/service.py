@@ -62,6 +62,7 @@ class Service(ABC):
         self._thread: threading.Thread | None = None
         self._pauses = Pauses()
         self._is_away = False
+        self._has_asked = True
 
     @abstractmethod
     def tick(self) -> None:
@@ -105,12 +106,17 @@ class Service(ABC):
         """Wait until prodded, stopped, or so many seconds have passed."""
         self._wake.wait(seconds)
 
+    def ask_nothing(self) -> None:
+        """Note that this tick has not asked the store: whether it is back stays open."""
+        self._has_asked = False
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._guard(self.tick)
         self._guard(self.on_stop)
 
     def _guard(self, step: Callable[[], None]) -> None:
+        self._has_asked = True
         try:
             step()
         except AWAY as exc:
@@ -118,7 +124,8 @@ class Service(ABC):
         except Exception:
             log.exception("%s: a tick failed; the loop goes on", self.name)
         else:
-            self._come_back()
+            if self._has_asked:
+                self._come_back()
             return
         # Prods do not shorten this pause: there would be no pause under load.
         self._stopping.wait(self._pauses.next())

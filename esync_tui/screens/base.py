@@ -107,7 +107,7 @@ class ConsoleScreen(Screen[None]):
         self.set_class(lines is not None, "-log")
         pane.show([log_line(line) for line in lines or ()])
         if is_opened:
-            self.call_after_refresh(pane.follow)
+            pane.follow()
 
     def bar(self, name: str) -> Bar:
         """Return one of the bars."""

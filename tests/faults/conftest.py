@@ -37,10 +37,10 @@ class Scene:
             "PYTHONPATH": os.pathsep.join([str(Path(version.__file__).parents[1]), FOLDER]),
         }
 
-    def work(self, **env):
+    def work(self, *options, **env):
         """Start a headless worker."""
         settings = self._env | SETTINGS | env
-        return self._spawn("worker", "--headless", dsn=self.dsn, env=settings)
+        return self._spawn("worker", "--headless", *options, dsn=self.dsn, env=settings)
 
     def produce(self, *, keys, seconds=600, rest=0.002):
         """Start a producer; SIGTERM ends it early."""

@@ -45,7 +45,9 @@ def app(driver):
         about = {"key": task.key, "task": str(task.id), "attempt": task.attempt}
         note("start", **about)
         is_first = task.attempt == 1
-        pause(task.data["first_seconds" if is_first and "first_seconds" in task.data else "seconds"])
+        pause(
+            task.data["first_seconds" if is_first and "first_seconds" in task.data else "seconds"]
+        )
         is_again = random.random() < task.data.get("again", 0)
         note("end", **about, outcome="RETRY" if is_again else "DONE")
         if is_again:
@@ -65,7 +67,7 @@ def produce(name, keys, seconds, rest):
             key = f"k{random.randrange(keys)}"
             since = time.monotonic_ns()
             try:
-                task_id = manager.add_task(name, key, {"seconds": 0.003, "again": 0.1})
+                task_id = manager.add_task(name, key, {"seconds": 0.008, "again": 0.1})
             except DriverUnavailableError:
                 pause(AGAIN_AFTER_SECONDS)
             else:

@@ -9,7 +9,7 @@ import signal
 import fault_history as check
 import pytest
 
-SECONDS = float(os.environ.get("ESYNC_FAULT_SECONDS", "8"))
+SECONDS = float(os.environ.get("ESYNC_TEST_FAULT_SECONDS", "8"))
 KEYS = 40
 
 

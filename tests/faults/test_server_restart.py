@@ -22,7 +22,7 @@ def busy(scene, driver):
     data = {"seconds": 0.02}
     TaskManager(driver).add_tasks([("fault", f"t{number}", data) for number in range(300)])
     driver.close()  # what it was connected to may be gone soon
-    worker, producer = scene.work(), scene.produce(keys=20, rest=0.02)
+    worker, producer = scene.work("--log-level", "debug"), scene.produce(keys=20, rest=0.02)
     wait_for_more(scene, 20)
     return worker, producer
 
@@ -47,6 +47,7 @@ def settle(scene, worker, producer):
     assert check.unanswered(history) == []
     assert check.unsettled(rows) == []
     assert len([row for row in rows.values() if row.key.startswith("t")]) == 300
+    wait_until(lambda: is_back(worker), PATIENCE, what="the end of all outages in the log")
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
     assert "Traceback" not in worker.stderr
@@ -59,14 +60,19 @@ def outages(worker):
     return Counter(away), Counter(back)
 
 
+def is_back(worker):
+    """Whether every part of a worker that said away said back as often."""
+    away, back = outages(worker)
+    return away == back
+
+
 def test_a_server_that_crashes_twice_costs_no_task(scene, busy, cluster):
     worker, producer = busy
     for _ in range(2):
         cluster.restart("immediate")
         wait_for_more(scene, 50)
     settle(scene, worker, producer)
-    away, back = outages(worker)
-    assert away == back
+    away, _ = outages(worker)
     assert away["popper"]
     # One line a part and outage, however often it tried again.
     assert max(away.values()) <= 2
@@ -79,6 +85,22 @@ def test_a_connection_that_is_cut_costs_no_task(scene, busy, cluster, purpose):
     wait_until(lambda: cluster.terminate(purpose, database=name), PATIENCE, what=f"a {purpose}")
     wait_for_more(scene, 30)
     settle(scene, worker, producer)
-    away, back = outages(worker)
-    assert away == back
+    away, _ = outages(worker)
     assert max(away.values(), default=0) <= 1
+
+
+def test_a_worker_says_that_the_database_is_back_only_once_it_is(scene, busy, cluster):
+    worker, producer = busy
+    cluster.stop("immediate")
+    try:
+        # Its lease ends meanwhile: nobody pops, and nobody has heard of the database.
+        wait_until(
+            lambda: worker.stderr.count("DEBUG esync.engine: presence: database away") >= 5,
+            PATIENCE,
+            what="5 more tries to register",
+        )
+        told = worker.stderr
+    finally:
+        cluster.start()
+    assert "the database is back" not in told
+    settle(scene, worker, producer)
