@@ -250,9 +250,9 @@ class ConsoleDriver(Protocol):
     def count_tasks(self, where: Filter, *, cap: int = 10_000) -> Count:
         """Return how many tasks match, counting no further than the cap."""
 
-    def find_tasks(self, key: str, *, name: str | None = None, limit: int = 50) -> tuple[
-        TaskRow, ...
-    ]:
+    def find_tasks(
+        self, key: str, *, name: str | None = None, limit: int = 50
+    ) -> tuple[TaskRow, ...]:
         """Return the requests of a key in every state, newest first."""
 
     def get_task(self, task_id: UUID) -> TaskDetail | None:

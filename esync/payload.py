@@ -85,9 +85,9 @@ def _check(data: dict[str, Any]) -> None:
             _check_leaf(path, value)
 
 
-def _items(path: str, value: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> Iterator[
-    tuple[str, Any]
-]:
+def _items(
+    path: str, value: dict[Any, Any] | list[Any] | tuple[Any, ...]
+) -> Iterator[tuple[str, Any]]:
     if not isinstance(value, dict):
         yield from ((f"{path}[{i}]", item) for i, item in enumerate(value))
         return
