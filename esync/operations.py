@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import socket
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +14,7 @@ from esync.errors import (
     TooManyTasksError,
 )
 from esync.snapshot import ActionResult, ActionVerb, Attribution, Precision
-from esync.task import KEY_LIMIT, check_key, check_name
+from esync.task import KEY_LIMIT, check_key, check_name, system_user
 from esync.text import clean
 
 if TYPE_CHECKING:
@@ -227,14 +225,6 @@ def describe(result: ActionResult) -> str:
         listed = ", ".join(f"{count} {reason}" for reason, count in reasons)
         parts.append(f"skipped {len(result.skipped)} ({listed})")
     return ", ".join(parts)
-
-
-def system_user() -> str:
-    """Return the name of the user that owns this process, whatever its environment says."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container may run under a number that has no name
-        return f"uid{os.getuid()}"
 
 
 def _short(reason: str) -> str:

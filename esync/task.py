@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 import secrets
 import socket
 import time
@@ -152,9 +153,16 @@ def hash_key(text: str) -> str:
 
 def default_created_by() -> str:
     """Return user@host, cut to the column's width; works for a user without a name too."""
-    user = os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid{os.getuid()}"
-    text = f"{user}@{socket.gethostname()}"
+    text = f"{system_user()}@{socket.gethostname()}"
     return "".join(c if c.isprintable() else "?" for c in text)[:KEY_LIMIT]
+
+
+def system_user() -> str:
+    """Return the name of the user that owns this process, whatever its environment says."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run under a number that has no name
+        return f"uid{os.getuid()}"
 
 
 def check_name(name: str) -> str:

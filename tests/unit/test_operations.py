@@ -14,9 +14,9 @@ from esync.errors import (
     TaskValueError,
     TooManyTasksError,
 )
-from esync.operations import BATCH, Operations, describe, system_user
+from esync.operations import BATCH, Operations, describe
 from esync.snapshot import ActionResult, ActionVerb, Filter, Skip
-from esync.task import TaskState
+from esync.task import TaskState, system_user
 
 
 @pytest.fixture
