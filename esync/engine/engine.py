@@ -238,7 +238,7 @@ class Engine:
         self.shorten(grace)
         self._rescuer.ask_to_stop()
         self._scheduler.close()
-        self._popper.stop(timeout=min(_FLUSH_SECONDS, grace + 1))
+        has_popped_last = self._popper.stop(timeout=min(_FLUSH_SECONDS, grace + 1))
         for runner in self._runners.values():
             runner.take_unstarted()  # only if the popper hangs: they are left to be rescued
         self._drain(began)
@@ -247,7 +247,7 @@ class Engine:
         self._is_closed = True
         left = self.running()
         in_flight = any(runner.in_flight for runner in self._runners.values())
-        self._close(is_holding=bool(left) or in_flight or not is_recorded)
+        self._close(is_holding=bool(left) or in_flight or not (is_recorded and has_popped_last))
         return left
 
     def running(self) -> tuple[RunningAttempt, ...]:

@@ -73,11 +73,15 @@ class Pace:
 
     def block(self, keys: Iterable[str], now: float) -> bool:
         """Leave keys out for a short while; return whether one of them is new."""
+        until = now + _BLOCKED_SECONDS
         with self._lock:
             before = len(self._blocked)
-            for key in keys:
-                self._blocked[key] = now + _BLOCKED_SECONDS
-            return len(self._blocked) > before
+            self._blocked.update(dict.fromkeys(keys, until))
+            has_new = len(self._blocked) > before
+            if has_new:
+                # While new ones turn up the search goes on, past all that were found before.
+                self._blocked = dict.fromkeys(self._blocked, until)
+            return has_new
 
     def end(self, keys: Iterable[str], *, retry_at: float) -> bool:
         """Note attempts that ended; return whether something may be popped now.

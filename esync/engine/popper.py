@@ -32,6 +32,7 @@ _LATE_SECONDS = 0.02
 _LONGEST_WAIT = 1.0
 _NO_PROGRESS_WAIT = 0.1
 _REFUSED_WAIT = 5.0
+_LOOK_PAST = 10
 _LAST_RELEASES = 3
 
 
@@ -153,7 +154,8 @@ class Popper(Service):
         pace.begin(now)
         is_suspect = pace.wants_suspect
         # Suspects that are left count among what a pop may see: look past them.
-        asked = 1 if is_suspect else min(room + pace.suspects_ahead, POP_LIMIT)
+        # One suspect is popped at a time, but blocked ones may stand before it.
+        asked = min(room + pace.suspects_ahead + _LOOK_PAST * is_suspect, POP_LIMIT)
         try:
             popped = self._pop(runner, lease, count=asked, is_suspect=is_suspect)
         except BaseException:
@@ -163,7 +165,9 @@ class Popper(Service):
             return
         if popped.claims:
             runner.hold(popped.claims, lease=lease)
-            self._executor.start(runner)
+            # A pop that outlasted the stop starts nothing: on_stop gives its claims back.
+            if not self.is_stopping:
+                self._executor.start(runner)
         if popped.superseded:
             self._reporter.count_others(runner.name, superseded=popped.superseded)
         self._plan(runner, popped, asked=asked, is_suspect=is_suspect)

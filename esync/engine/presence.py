@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from esync.driver import WorkerInfo
 from esync.engine.lease import Lease, margin
-from esync.engine.service import Service
+from esync.engine.service import LAST_PAUSE, Service
 from esync.errors import DriverError, DriverUnavailableError, WorkerGoneError
 from esync.version import __version__
 
@@ -46,7 +46,9 @@ class Presence(Service):
         `on_lease` is called with every new lease, `on_lost` when one is gone for good, `on_beat`
         when the store has answered; `is_used` tells whether something is still held under one.
         """
-        super().__init__("presence", on_outage=on_outage)
+        # After an outage every worker must be heard again before another judges it.
+        longest_pause = min(LAST_PAUSE, settings.beat_interval)
+        super().__init__("presence", on_outage=on_outage, longest_pause=longest_pause)
         self._driver = driver
         self._settings = settings
         self._runners = runners

@@ -37,12 +37,13 @@ class Pauses:
     half of the bound, so that it is never a busy loop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest: float = LAST_PAUSE) -> None:
+        self._longest = longest
         self._bound = 0.0
 
     def next(self) -> float:
         """Return the seconds to wait now."""
-        self._bound = min(LAST_PAUSE, self._bound * 2 or FIRST_PAUSE)
+        self._bound = min(self._longest, self._bound * 2 or FIRST_PAUSE)
         return self._bound * random.uniform(0.5, 1.0)  # noqa: S311 - no secret depends on it
 
     def reset(self) -> None:
@@ -53,14 +54,20 @@ class Pauses:
 class Service(ABC):
     """Calls `tick` again and again in a named daemon thread, whatever it raises, until stopped."""
 
-    def __init__(self, name: str, *, on_outage: Callable[[DriverError], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        on_outage: Callable[[DriverError], None],
+        longest_pause: float = LAST_PAUSE,
+    ) -> None:
         """`on_outage` is told, in the service's thread, when the store goes away."""
         self.name = name
         self._on_outage = on_outage
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._pauses = Pauses()
+        self._pauses = Pauses(longest_pause)
         self._is_away = False
         self._has_asked = True
 

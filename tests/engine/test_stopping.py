@@ -292,6 +292,41 @@ def test_stopping_does_not_hang_while_the_database_is_away(make_bench, memory):
     assert bench.state(task_id) == "IN PROGRESS"
 
 
+class SlowPops:
+    """A driver whose pops reply only when they may."""
+
+    def __init__(self, driver):
+        self._driver = driver
+        self.is_popped = threading.Event()
+        self.may_reply = threading.Event()
+
+    def __getattr__(self, method):
+        return getattr(self._driver, method)
+
+    def pop(self, *args, **kwargs):
+        popped = self._driver.pop(*args, **kwargs)
+        if popped.claims:
+            self.is_popped.set()
+            self.may_reply.wait(30)
+        return popped
+
+
+def test_a_pop_that_outlasts_the_stop_starts_nothing(make_bench, memory):
+    slow = SlowPops(memory)
+    bench = make_bench(slow)
+    started = threading.Event()
+    bench.handle("work", lambda _task: started.set())
+    task_id = bench.add("work")
+    bench.start()
+    assert slow.is_popped.wait(10)
+    bench.manager.stop(grace=0)
+    (leaving,) = memory.list_workers()
+    assert leaving.is_leaving, "its claims are rescued at once, not counted as a crash"
+    slow.may_reply.set()
+    bench.wait_state(task_id, "READY")
+    assert not started.is_set()
+
+
 def test_start_refuses_a_schema_that_does_not_fit(make_bench, memory):
     faulty = FaultyDriver(memory)
     bench = make_bench(faulty)
