@@ -25,6 +25,7 @@
 \set migration :table '_migration'
 \set state_check :table '_state_check'
 \set priority_check :table '_priority_check'
+\set errors_check :table '_errors_check'
 \set due :table '_due'
 \set key :table '_key'
 \set retry :table '_retry'
@@ -93,7 +94,8 @@ ALTER TABLE :"schema".:"table"
     ADD CONSTRAINT :"state_check" CHECK (
         state IN ('READY', 'IN PROGRESS', 'RETRY', 'DONE', 'FAILED', 'CANCELLED')
     ) NOT VALID,
-    ADD CONSTRAINT :"priority_check" CHECK (priority BETWEEN 0 AND 9) NOT VALID;
+    ADD CONSTRAINT :"priority_check" CHECK (priority BETWEEN 0 AND 9) NOT VALID,
+    ADD CONSTRAINT :"errors_check" CHECK (jsonb_typeof(errors) = 'array') NOT VALID;
 
 -- The order of arrival of what may still run, from the only clock that the original kept.
 UPDATE :"schema".:"table" AS t

@@ -73,15 +73,18 @@ class Pop:
     def _decide_key(self, key: str) -> None:
         pending = self._store.pending(self._name, key)
         newest = max((row for row in pending if row.do_after <= self._now), key=_seq)
-        self._superseded += [(row, newest) for row in pending if self._is_hidden(row, newest)]
         if key in self._store.running[self._name]:
             self._blocked.append(key)
         elif (newest.crashes > 0) == self._suspects_wanted:
             self._chosen.append(newest)
         elif self._suspects_wanted:
             self._has_passed_over = True
+            return
         else:
             self._suspects += 1
+            return
+        # A key that is left unchosen keeps its older requests: they are its place in the order.
+        self._superseded += [(row, newest) for row in pending if self._is_hidden(row, newest)]
 
     def _is_hidden(self, row: Row, newest: Row) -> bool:
         """Whether the newest due request makes this one superfluous.

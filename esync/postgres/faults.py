@@ -10,10 +10,12 @@ import psycopg
 
 from esync.errors import DriverError, DriverUnavailableError, SchemaError
 
-# Classes: 08 connection, 53 resources, 57 operator intervention, 40 rollback, 28 authorisation.
-_PASSING_CLASSES = ("08", "53", "57", "40", "28")
-# 25006 read-only server, 25P03 and 25P04 time limits, 55P03 lock timeout, 3D000 no database.
-_PASSING = frozenset({"25006", "25P03", "25P04", "55P03", "3D000"})
+# Classes: 08 connection, 53 resources, 57 operator intervention, 58 system, 40 rollback,
+# 28 authorisation.
+_PASSING_CLASSES = ("08", "53", "57", "58", "40", "28")
+# 25006 read-only server, 25P03 and 25P04 time limits, 55P03 lock timeout, 3D000 no database, 26000
+# a statement that a pooler prepared elsewhere, 42501 a right that somebody may grant again.
+_PASSING = frozenset({"25006", "25P03", "25P04", "55P03", "3D000", "26000", "42501"})
 # 3F000 schema, 42P01 table, 42703 column, 42883 function missing.
 _SCHEMA = frozenset({"3F000", "42P01", "42703", "42883"})
 _SHUTDOWN = frozenset({"57P01", "57P02", "57P03", "57P05"})

@@ -47,6 +47,14 @@ _SESSION = {
 }
 
 
+# Without it a crash of the server gives rows back whose handlers still run, under the same fence.
+# Stronger settings than `on` are left as they are.
+_DURABLE = (
+    "set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
+    " WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)"
+)
+
+
 def check_conninfo(conninfo: str) -> str:
     """Return a connection string with our limits as defaults; never repeat it in an error."""
     try:
@@ -77,7 +85,7 @@ def connect(conninfo: str, *, purpose: str, settings: dict[str, str] | None = No
 def configure(conn: Connection, settings: dict[str, str]) -> None:
     """Give a connection our session settings in one round trip."""
     pairs = {**_SESSION, **settings}
-    calls = ", ".join(["set_config(%s, %s, false)"] * len(pairs))
+    calls = ", ".join(["set_config(%s, %s, false)"] * len(pairs) + [_DURABLE])
     values = [text for pair in pairs.items() for text in pair]
     conn.execute(f"SELECT {calls}".encode(), values, prepare=False)
 

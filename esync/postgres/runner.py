@@ -84,12 +84,12 @@ class PostgresRunner(Store):
     def rescue(self, *, max_crashes: int) -> Rescued:
         """Give back the tasks of workers whose lease ran out, and of legacy processors."""
         params = {"max_crashes": max_crashes, "channel": self.names.channel}
-        ((workers, retried, failed, _),) = self._rows("beat", "rescue", params)
+        ((workers, retried, failed, _),) = self._rows("tend", "rescue", params)
         return Rescued(workers, retried, failed)
 
     def cancel_unknown(self, *, grace: float, forget_after: float) -> Mapping[str, int]:
         """Cancel due tasks of names that no worker knows; return how many of each name."""
-        unknown = self._rows("beat", "unknown_names", {"forget_after": forget_after})
+        unknown = self._rows("tend", "unknown_names", {"forget_after": forget_after})
         counts = {}
         for (name,) in unknown:
             params = {"name": name, "grace": grace, "forget_after": forget_after}
@@ -140,7 +140,7 @@ class PostgresRunner(Store):
         }
         recorded = {row[0] for row in again(lambda: self._rows("finish", "finish", params))}
         if len(recorded) < len(finishes):
-            recorded.update(row[0] for row in self._rows("finish", "recorded", params))
+            recorded.update(self._recorded(params))
         return recorded
 
     def release(self, releases: Sequence[Release], *, worker_id: UUID) -> set[UUID]:
@@ -236,6 +236,14 @@ class PostgresRunner(Store):
         """Record that the run claimed by `begin_action` has ended, and with which error."""
         self._rows("finish", "end_action", {"name": name, "worker_id": worker_id, "error": error})
 
+    def _recorded(self, params: Mapping[str, Any]) -> list[UUID]:
+        """Return the outcomes that an earlier finish had written."""
+        try:
+            return [row[0] for row in self._rows("finish", "recorded", params)]
+        except DriverUnavailableError as exc:
+            # The outcomes of this call are committed, whatever became of this question.
+            raise DriverUnavailableError(str(exc), is_ambiguous=True) from exc
+
     def _pop(self, params: Mapping[str, Any]) -> list[TupleRow]:
         """Take the locks, then pop, in one round trip and one transaction.
 
@@ -251,7 +259,7 @@ class PostgresRunner(Store):
             return conn.execute(self._sql("pop"), params, prepare=True).fetchall()
 
     def _cancel_unknown(self, params: Mapping[str, Any]) -> int:
-        with self._transaction("beat") as conn:
+        with self._transaction("tend") as conn:
             lock = self.names.lock("runner", params["name"])
             conn.execute(self._sql("lock"), {"lock": lock}, prepare=True)
             return conn.execute(self._sql("cancel_unknown"), params, prepare=True).rowcount

@@ -30,6 +30,8 @@ _SETTINGS: Mapping[str, Mapping[str, str]] = {
     "beat": {"statement_timeout": "10s", "lock_timeout": "3s"},
     # Bitmaps and whole sorts read everything before the first row, where an index has the order
     # or most of it; parallel workers would hide what a poll costs.
+    # What tends the tasks of others may wait for a lock; a heartbeat must not wait for it.
+    "tend": {"statement_timeout": "10s", "lock_timeout": "3s"},
     "look": {
         "statement_timeout": "750ms",
         "default_transaction_read_only": "on",

@@ -43,6 +43,20 @@ class LimitsSpecification:
         worker.finish(claim)
         assert len(worker.take(limit=1)) == 1
 
+    def test_a_key_asked_for_again_and_again_keeps_its_place_under_a_limit(
+        self, harness: Harness
+    ) -> None:
+        worker = Worker(harness.driver)
+        add(harness.driver, key="first")
+        (claim,) = worker.take(limit=1)
+        add(harness.driver, key="again")
+        add(harness.driver, key="other")
+        for _ in range(3):
+            newest = add(harness.driver, key="again")
+            assert worker.pop(limit=1).claims == ()
+        worker.finish(claim)
+        assert [claim.task_id for claim in worker.take(limit=1)] == [newest]
+
     def test_a_limit_counts_its_own_name_only(self, harness: Harness) -> None:
         worker = Worker(harness.driver, NAME, OTHER)
         add(harness.driver, name=NAME)

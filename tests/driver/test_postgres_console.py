@@ -83,10 +83,8 @@ class TestRows:
         task_id = add(driver)
         assert row_of(driver, task_id).last_attempted is None
 
-    @pytest.mark.parametrize(
-        "errors", ['"text"', '{"a": 1}', '[1, "two"]', '[{"n": ' + "9" * 5000 + "}]"]
-    )
-    def test_errors_that_are_no_list_of_objects_hide_nothing(self, driver, insert, errors):
+    @pytest.mark.parametrize("errors", ['[1, "two"]', '[{"n": ' + "9" * 5000 + "}]"])
+    def test_errors_that_are_no_objects_hide_nothing(self, driver, insert, errors):
         (task_id,) = insert(errors=errors, data='{"n": ' + "9" * 5000 + "}")
         detail = driver.get_task(task_id)
         assert all("message" in error for error in detail.errors)

@@ -205,3 +205,26 @@ def test_no_statement_of_a_worker_scans_the_table(driver, database, sql, verb, r
     scans = [node for node in plan if node.get("Relation Name") == "message_queue"]
     assert scans
     assert not [node for node in scans if node["Node Type"] == "Seq Scan"]
+
+
+def test_a_lost_row_that_somebody_holds_does_not_stop_the_rescue(driver, sql, database):
+    worker = WorkerInfo(worker_id=uuid4(), host="h", pid=1, slots=4, lease=0.5, version="t")
+    driver.register(worker, [RunnerInfo(name=NAME, slots=4)])
+    fill(sql, rows=2, keys=2)
+    assert len(driver.pop(NAME, worker_id=worker.worker_id, count=2).claims) == 2
+    sql("UPDATE message_queue_worker SET heartbeat = heartbeat - interval '1 minute'")
+    with psycopg.connect(database) as holder:
+        holder.execute("SELECT FROM message_queue WHERE seq = 1 FOR UPDATE")
+        assert driver.rescue(max_crashes=3).retried == 1
+    assert driver.rescue(max_crashes=3).retried == 1
+
+
+def test_errors_that_are_no_list_are_refused(sql):
+    with pytest.raises(psycopg.errors.CheckViolation):
+        sql("INSERT INTO message_queue (task_name, task_key, errors) VALUES ('a', 'b', '{}')")
+
+
+def test_commits_are_durable_whatever_the_role_says(database):
+    dsn = psycopg.conninfo.make_conninfo(database, options="-c synchronous_commit=off")
+    with connect(check_conninfo(dsn), purpose="durable") as conn:
+        assert conn.execute("SHOW synchronous_commit").fetchone() == ("on",)

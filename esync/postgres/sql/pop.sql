@@ -169,11 +169,15 @@ chosen AS MATERIALIZED (
     LIMIT greatest((SELECT room FROM control), 0)
 ),
 
+-- A free key that the limit, the stream or the count left unchosen keeps its older requests: they
+-- are its place in the order, and a key that is asked for all the time would never come first.
 older AS MATERIALIZED (
     SELECT h.row_id, v.id AS newest_id
     FROM held AS h
     JOIN verdict AS v ON v.place = h.place
-    WHERE v.is_in_hand AND (h.seq, h.id) < (v.seq, v.id)
+    WHERE v.is_in_hand
+        AND (h.seq, h.id) < (v.seq, v.id)
+        AND (NOT v.is_free OR v.id IN (SELECT c.id FROM chosen AS c))
 ),
 
 superseded AS (

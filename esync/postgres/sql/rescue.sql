@@ -32,6 +32,9 @@ lost AS MATERIALIZED (
                 AND t.last_attempted < statement_timestamp() - interval '10 minutes'
             )
         )
+    -- One row that somebody holds must not keep the others from being rescued; it has no worker
+    -- any more then, and is seen by that next time.
+    FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
 
 rescued AS (
