@@ -29,6 +29,7 @@
 \set due :table '_due'
 \set key :table '_key'
 \set retry :table '_retry'
+\set retried :table '_retried'
 \set running :table '_running'
 \set cancel :table '_cancel'
 \set finished :table '_finished'
@@ -136,6 +137,10 @@ WHERE state IN ('READY', 'RETRY');
 
 -- Operators: the tasks that wait for another attempt, among a million that wait for their first.
 CREATE INDEX :"retry" ON :"schema".:"table" (task_name, priority, do_after, seq)
+WHERE state = 'RETRY';
+
+-- Operators: the newest attempt of a name that is to be repeated.
+CREATE INDEX :"retried" ON :"schema".:"table" (task_name, last_attempted)
 WHERE state = 'RETRY';
 
 -- pop: the pending requests of a key, newest first. Its collation is not the due index's, so that

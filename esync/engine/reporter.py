@@ -1,4 +1,4 @@
-"""What people see of the work: counts per minute, and the progress of running attempts."""
+"""What people see of the work: counts per minute, the log, the progress of running attempts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from esync.driver import MinuteCount
+from esync.engine.complaints import Complaints
 from esync.engine.service import Service
 from esync.errors import DriverError
 from esync.task import TaskState
@@ -50,6 +51,7 @@ class Reporter(Service):
         self._lock = threading.Lock()  # guards _sums and _progress
         self._sums: dict[str, _Sums] = {}
         self._progress: dict[Task, str] = {}
+        self._complaints = Complaints()
 
     def count(self, name: str, ended: Sequence[Ended]) -> None:
         """Count attempts of a name whose outcome was recorded."""
@@ -57,11 +59,14 @@ class Reporter(Service):
             return
         states = [one.finish.state for one in ended]
         seconds = sum(one.seconds for one in ended)
+        if retried := states.count(TaskState.RETRY):
+            last = next(one for one in reversed(ended) if one.finish.state is TaskState.RETRY)
+            self._complaints.note(name, count=retried, message=last.finish.message)
         with self._lock:
             sums = self._sums.setdefault(name, _Sums())
             sums.done += states.count(TaskState.DONE)
             sums.failed += states.count(TaskState.FAILED)
-            sums.retried += states.count(TaskState.RETRY)
+            sums.retried += retried
             sums.run_seconds += seconds
 
     def count_others(self, name: str, *, superseded: int = 0, cancelled: int = 0) -> None:
@@ -80,10 +85,12 @@ class Reporter(Service):
     def tick(self) -> None:
         """Wait a second, then write."""
         self._stopping.wait(_INTERVAL)
+        self._complaints.say()
         self._write()
 
     def on_stop(self) -> None:
         """Write what is left."""
+        self._complaints.say(is_last=True)
         self._write()
 
     def _write(self) -> None:

@@ -75,6 +75,19 @@ class OverviewSpecification:
         assert row.last_failed is not None
         assert (row.last_failed.key, row.last_failed.message) == ("a", "said by a")
 
+    def test_an_attempt_that_is_to_be_repeated_has_the_last_message_too(
+        self, harness: Harness
+    ) -> None:
+        worker = Worker(harness.driver)
+        add(harness.driver, key="a")
+        worker.finish(worker.claim(), message="well")
+        harness.let_pass(10)
+        add(harness.driver, key="b")
+        worker.retry(worker.claim(), delay=60, message="busy")
+        last = name_row(harness.driver).last
+        assert last is not None
+        assert (last.state, last.key, last.message) == ("RETRY", "b", "busy")
+
     def test_a_name_without_attempts_has_no_last_message(self, harness: Harness) -> None:
         add(harness.driver)
         row = name_row(harness.driver)

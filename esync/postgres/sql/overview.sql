@@ -1,5 +1,6 @@
 -- overview: what was decided about each name, its longest waiting due task, its last messages.
--- Locks: none. Indexes: due (one probe per name and priority), finished, failed, primary key.
+-- Locks: none. Indexes: due (one probe per name and priority), finished, retried, failed, primary
+-- key.
 SELECT
     n.task_name,
     coalesce(
@@ -47,19 +48,42 @@ CROSS JOIN LATERAL (
 ) AS waiting
 LEFT JOIN LATERAL (
     SELECT
-        t.state,
-        t.task_key,
-        left(t.last_attempt_message, 300) AS message,
+        e.state,
+        e.task_key,
+        e.message,
         extract(
             epoch FROM now() - least(
-                greatest(t.last_attempted, '0001-01-01 00:00:00+00'), now()
+                greatest(e.last_attempted, '0001-01-01 00:00:00+00'), now()
             )
         )::double precision AS seconds
-    FROM {table} AS t
-    WHERE t.task_name = n.task_name
-        AND t.state IN ('DONE', 'FAILED', 'CANCELLED')
-        AND t.superseded_by IS NULL
-    ORDER BY t.last_attempted DESC
+    FROM (
+        (
+            SELECT
+                t.state,
+                t.task_key,
+                left(t.last_attempt_message, 300) AS message,
+                t.last_attempted
+            FROM {table} AS t
+            WHERE t.task_name = n.task_name
+                AND t.state IN ('DONE', 'FAILED', 'CANCELLED')
+                AND t.superseded_by IS NULL
+            ORDER BY t.last_attempted DESC
+            LIMIT 1
+        )
+        UNION ALL
+        (
+            SELECT
+                t.state,
+                t.task_key,
+                left(t.last_attempt_message, 300) AS message,
+                t.last_attempted
+            FROM {table} AS t
+            WHERE t.task_name = n.task_name AND t.state = 'RETRY'
+            ORDER BY t.last_attempted DESC
+            LIMIT 1
+        )
+    ) AS e
+    ORDER BY e.last_attempted DESC
     LIMIT 1
 ) AS ended ON true
 LEFT JOIN LATERAL (
