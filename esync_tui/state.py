@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PATIENCE = 5.0
 """Seconds beyond the time of the next poll after which a poll that hangs is no signal."""
 
-NOTICE_SECONDS = 20.0
+NOTICE_SECONDS = 10.0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -58,7 +58,7 @@ class ConfirmScreen(ModalScreen[str | None]):
                 yield Bar(id="number-label")
                 yield Input(id="number", type="integer", max_length=12)
             with Horizontal(id="buttons"):
-                yield Button("Cancel", id="no", compact=True)
+                yield Button("Back", id="no", compact=True)
                 yield Button(plan.button, id="yes", compact=True, disabled=plan.number is not None)
             yield Bar(id="help")
 
@@ -73,8 +73,13 @@ class ConfirmScreen(ModalScreen[str | None]):
         if plan.number is not None:
             label = (Piece("type "), Piece(str(plan.number), "strong"), Piece(" to confirm"))
             self.query_one("#number-label", Bar).show(label)
-        hint = "Tab next   Enter press   Esc cancel"
+        hint = "Tab next   Enter press   Esc back"
         self.query_one("#help", Bar).show((Piece(hint, "muted"),))
+
+    def on_resize(self) -> None:
+        """Keep in sight what has the focus: nobody should press a button unseen."""
+        if self.focused is not None:
+            self.call_after_refresh(self.focused.scroll_visible, animate=False)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Let the button be pressed once the number is right."""

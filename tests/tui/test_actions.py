@@ -151,6 +151,23 @@ def test_marked_tasks_are_shown_with_counts_before_they_are_requeued():
     on_console(scenario, driver=driver)
 
 
+def test_the_buttons_that_have_the_focus_are_in_sight_on_a_small_screen():
+    driver = queue(failed=3)
+
+    async def scenario(screen):
+        await screen.press("2")
+        await screen.see("F-2")
+        await screen.press("a", "R")
+        await screen.see("Back")
+        assert screen.app.focused.id == "no"
+        await screen.press("tab")
+        assert screen.app.focused.id == "yes"
+        await screen.see("Requeue 3 ")
+        await screen.press("escape")
+
+    on_console(scenario, driver=driver, size=(40, 12))
+
+
 def test_cancelling_a_running_handler_says_that_it_may_finish():
     driver = queue(running=1)
 
