@@ -269,7 +269,7 @@ def _popped(rows: list[TupleRow], *, worker_id: UUID) -> Popped:
     is_alive, superseded, blocked, is_exhausted, suspects, is_limited = rows[0][:6]
     if not is_alive:
         raise WorkerGoneError(f"worker {worker_id}: no live row; it must register again")
-    claims = () if rows[0][6] is None else tuple(Claim._make(row[6:]) for row in rows)
+    claims = tuple([Claim._make(row[6:14]) for row in rows[1:]])
     return Popped(
         claims=claims,
         superseded=superseded,

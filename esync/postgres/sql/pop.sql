@@ -1,6 +1,6 @@
 -- pop: claim the newest due request of up to %(count)s keys, supersede their older ones.
 -- Locks: the pending rows of those keys; the caller holds the runner's and the stream's lock.
--- Indexes: due (candidate), key (seen, held), running (seen, control).
+-- Indexes: due (candidate), key (plain, seen, held), running (plain, seen, control).
 WITH control AS MATERIALIZED (
     SELECT
         live.is_alive,
@@ -47,10 +47,10 @@ WITH control AS MATERIALIZED (
 -- The first due rows, in run order: one index probe per priority, so that what is due tomorrow
 -- stands in nobody's way.
 candidate AS MATERIALIZED (
-    SELECT d.task_key, row_number() OVER () AS place
+    SELECT d.task_key, d.row_id, d.is_plain, row_number() OVER () AS place
     FROM generate_series(0, 9) AS p (priority)
     CROSS JOIN LATERAL (
-        SELECT t.task_key
+        SELECT t.task_key, t.ctid AS row_id, t.xmax = 0 AND t.crashes = 0 AS is_plain
         FROM {table} AS t
         WHERE t.task_name = %(name)s
             AND t.priority = p.priority
@@ -66,15 +66,51 @@ candidate AS MATERIALIZED (
 
 -- A key's place is that of its best-placed due request.
 wanted AS MATERIALIZED (
-    SELECT c.task_key, min(c.place) AS place
+    SELECT
+        c.task_key,
+        min(c.place) AS place,
+        min(c.row_id) AS row_id,
+        count(*) = 1 AND bool_and(c.is_plain) AND NOT %(suspects)s AS may_be_plain
     FROM candidate AS c
     GROUP BY c.task_key
+),
+
+-- Most keys have one pending request, which nobody has ever held (xmax), and do not run: those are
+-- claimed as they are. Somebody who takes hold of one at this moment is waited for, and what it
+-- left is looked at again (claimed). LATERAL with LIMIT, so that no statistics can make the planner
+-- read all pending or running rows instead of one key's.
+plain AS MATERIALIZED (
+    SELECT w.place, w.task_key, w.row_id
+    FROM wanted AS w
+    LEFT JOIN LATERAL (
+        SELECT true AS is_there
+        FROM {table} AS t
+        WHERE t.task_key = w.task_key
+            AND t.task_name COLLATE "C" = %(name)s
+            AND t.state IN ('READY', 'RETRY')
+            AND (t.do_after <= statement_timestamp() OR t.state = 'RETRY')
+            AND t.ctid <> w.row_id
+        LIMIT 1
+    ) AS other ON true
+    LEFT JOIN LATERAL (
+        SELECT true AS is_there
+        FROM {table} AS t
+        WHERE t.task_name = %(name)s AND t.task_key = w.task_key AND t.state = 'IN PROGRESS'
+        LIMIT 1
+    ) AS running ON true
+    WHERE w.may_be_plain AND other.is_there IS NULL AND running.is_there IS NULL
+),
+
+contested AS MATERIALIZED (
+    SELECT w.task_key, w.place
+    FROM wanted AS w
+    WHERE NOT w.may_be_plain OR w.place NOT IN (SELECT p.place FROM plain AS p)
 ),
 
 -- Rows of one key that this pop may touch, so that all together it touches about 10,000.
 share AS MATERIALIZED (
     SELECT greatest(10, %(budget)s / greatest(count(*), 1)) AS budget
-    FROM wanted
+    FROM contested
 ),
 
 seen AS MATERIALIZED (
@@ -88,7 +124,7 @@ seen AS MATERIALIZED (
             FROM {table} AS t
             WHERE t.task_name = %(name)s AND t.task_key = w.task_key AND t.state = 'IN PROGRESS'
         ) AS is_running
-    FROM wanted AS w
+    FROM contested AS w
     CROSS JOIN LATERAL (
         SELECT
             count(*) AS rows,
@@ -108,7 +144,7 @@ seen AS MATERIALIZED (
 
 held AS MATERIALIZED (
     SELECT w.place, h.row_id, h.id, h.seq, h.crashes, h.is_due
-    FROM wanted AS w
+    FROM contested AS w
     CROSS JOIN LATERAL (
         SELECT
             t.ctid AS row_id,
@@ -161,11 +197,19 @@ verdict AS MATERIALIZED (
     LEFT JOIN newest AS n ON n.place = s.place
 ),
 
-chosen AS MATERIALIZED (
-    SELECT v.place, v.row_id, v.id
+free AS MATERIALIZED (
+    SELECT p.place, p.task_key, p.row_id
+    FROM plain AS p
+    UNION ALL
+    SELECT v.place, v.task_key, v.row_id
     FROM verdict AS v
     WHERE v.is_free AND (v.crashes > 0) = %(suspects)s
-    ORDER BY v.place
+),
+
+chosen AS MATERIALIZED (
+    SELECT f.place, f.task_key, f.row_id
+    FROM free AS f
+    ORDER BY f.place
     LIMIT greatest((SELECT room FROM control), 0)
 ),
 
@@ -177,7 +221,7 @@ older AS MATERIALIZED (
     JOIN verdict AS v ON v.place = h.place
     WHERE v.is_in_hand
         AND (h.seq, h.id) < (v.seq, v.id)
-        AND (NOT v.is_free OR v.id IN (SELECT c.id FROM chosen AS c))
+        AND (NOT v.is_free OR v.place IN (SELECT c.place FROM chosen AS c))
 ),
 
 superseded AS (
@@ -203,6 +247,8 @@ claimed AS (
         superseded_by = NULL,
         cancel_requested = NULL
     WHERE t.ctid = ANY (ARRAY(SELECT row_id FROM chosen))
+        AND t.state COLLATE "C" IN ('READY', 'RETRY')
+        AND t.do_after <= statement_timestamp()
     RETURNING
         t.{id} AS id,
         t.task_key,
@@ -214,46 +260,43 @@ claimed AS (
         t.created_by
 )
 
+-- One row of what this pop saw, then the claims in run order.
 SELECT
-    summary.is_alive,
-    summary.superseded,
-    summary.blocked,
-    summary.is_exhausted,
-    summary.suspects,
-    summary.is_limited,
-    work.id,
-    work.task_key,
-    work.attempts,
-    work.tries,
-    work.crashes,
-    work.data,
-    work.created_at,
-    work.created_by
-FROM (
-    SELECT
-        (SELECT is_alive FROM control) AS is_alive,
-        (SELECT count(*) FROM superseded) AS superseded,
-        (SELECT array_agg(v.task_key) FROM verdict AS v WHERE NOT v.is_free) AS blocked,
-        (SELECT count(*) < %(count)s FROM candidate) AS is_exhausted,
-        CASE
-            WHEN %(suspects)s THEN 0
-            ELSE (SELECT count(*) FROM verdict AS v WHERE v.is_free AND v.crashes > 0)
-        END AS suspects,
-        (SELECT count(*) FROM verdict AS v WHERE v.is_free AND (v.crashes > 0) = %(suspects)s)
-            > (SELECT count(*) FROM chosen) AS is_limited
-) AS summary
-LEFT JOIN (
-    SELECT
-        c.id,
-        c.task_key,
-        c.attempts,
-        c.tries,
-        c.crashes,
-        c.data,
-        c.created_at,
-        c.created_by,
-        h.place
-    FROM claimed AS c
-    JOIN chosen AS h ON h.id = c.id
-) AS work ON true
-ORDER BY work.place
+    (SELECT is_alive FROM control) AS is_alive,
+    (SELECT count(*) FROM superseded) AS superseded,
+    (SELECT array_agg(v.task_key) FROM verdict AS v WHERE NOT v.is_free) AS blocked,
+    (SELECT count(*) < %(count)s FROM candidate) AS is_exhausted,
+    CASE
+        WHEN %(suspects)s THEN 0
+        ELSE (SELECT count(*) FROM verdict AS v WHERE v.is_free AND v.crashes > 0)
+    END AS suspects,
+    (SELECT count(*) FROM free) > (SELECT count(*) FROM chosen) AS is_limited,
+    NULL AS id,
+    NULL AS task_key,
+    NULL AS attempts,
+    NULL AS tries,
+    NULL AS crashes,
+    NULL AS data,
+    NULL AS created_at,
+    NULL AS created_by,
+    0 AS place
+UNION ALL
+SELECT
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    c.id,
+    c.task_key,
+    c.attempts,
+    c.tries,
+    c.crashes,
+    c.data,
+    c.created_at,
+    c.created_by,
+    h.place
+FROM claimed AS c
+JOIN chosen AS h ON h.task_key = c.task_key
+ORDER BY place
