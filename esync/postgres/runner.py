@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from esync.driver import POP_LIMIT, Look, Popped, Rescued
 from esync.errors import DriverUnavailableError, WorkerGoneError
+from esync.postgres.arrays import number_array, text_array, uuid_array
 from esync.postgres.faults import LOCK_TIMEOUT
 from esync.postgres.lane import connect
 from esync.postgres.listener import PostgresListener
@@ -131,12 +132,12 @@ class PostgresRunner(Store):
         """Record outcomes in one statement; return the ids recorded, now or by an earlier call."""
         params = {
             "worker_id": worker_id,
-            "ids": [finish.task_id for finish in finishes],
-            "attempts": [finish.attempt for finish in finishes],
-            "states": [finish.state for finish in finishes],
-            "messages": [finish.message for finish in finishes],
-            "delays": [finish.delay for finish in finishes],
-            "errors": [finish.error for finish in finishes],
+            "ids": uuid_array([finish.task_id for finish in finishes]),
+            "attempts": number_array([finish.attempt for finish in finishes]),
+            "states": text_array([finish.state for finish in finishes]),
+            "messages": text_array([finish.message for finish in finishes]),
+            "delays": number_array([finish.delay for finish in finishes]),
+            "errors": text_array([finish.error for finish in finishes]),
         }
         recorded = {row[0] for row in again(lambda: self._rows("finish", "finish", params))}
         if len(recorded) < len(finishes):
@@ -147,8 +148,8 @@ class PostgresRunner(Store):
         """Give back claims that were never started; return the ids given back."""
         params = {
             "worker_id": worker_id,
-            "ids": [release.task_id for release in releases],
-            "attempts": [release.attempt for release in releases],
+            "ids": uuid_array([release.task_id for release in releases]),
+            "attempts": number_array([release.attempt for release in releases]),
         }
         rows = again(lambda: self._rows("finish", "release", params))
         if rows:
