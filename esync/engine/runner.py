@@ -26,14 +26,16 @@ if TYPE_CHECKING:
     from esync.task import Claim
 
 PREFETCH_SECONDS = 0.1
-"""A runner claims as much as it is likely to start within this time."""
+"""A runner claims as much as it is likely to start within this time, in one pop or two."""
+AHEAD_LIMIT = 2 * POP_LIMIT
+"""Unstarted claims of a runner at most, about: while it performs one pop, the next is made."""
 _SMOOTHING = 8
 """Attempts that weigh as much in the mean run time as everything before them."""
 _TINY_SECONDS = 0.0005
 """Shorter attempts are mostly computing, which threads of one interpreter cannot share."""
 _TINY_BUFFER_SECONDS = 0.02
 """Tiny work that one slot does in this time needs no second one."""
-_UNFINISHED_LIMIT = 3 * POP_LIMIT
+_UNFINISHED_LIMIT = 4 * POP_LIMIT
 """Claims in flight beyond which a runner waits for the finisher."""
 
 
@@ -99,7 +101,7 @@ class Runner:
         ahead = self._ahead()
         self.low_water = ahead // 2
         if ahead and buffered <= self.low_water:
-            wanted = max(wanted, ahead)
+            wanted = max(wanted, ahead - buffered)
         return min(max(wanted, 0), POP_LIMIT)
 
     def is_stalled(self) -> bool:
@@ -180,7 +182,7 @@ class Runner:
         if self.pace.is_quarantined or self.pace.wants_suspect:
             return 0
         per_slot = PREFETCH_SECONDS / self.average if self.average > 0 else math.inf
-        return int(min(self.settings.concurrency * per_slot, POP_LIMIT))
+        return int(min(self.settings.concurrency * per_slot, AHEAD_LIMIT))
 
     def _useful_slots(self) -> int:
         if self.is_async or self.average is None or self.average > _TINY_SECONDS:

@@ -290,12 +290,12 @@ def test_a_runner_with_a_full_buffer_wants_nothing():
     while len(one.buffer) > one.low_water:
         assert one.room() == 0
         one.buffer.popleft()
-    assert one.room() == 400
+    assert one.room() == 200
 
 
 def test_a_runner_that_cannot_record_wants_nothing():
     one = runner(concurrency=4)
-    hold(one, 4000)
+    hold(one, 5000)
     one.take_unstarted()
     assert one.room() == 0
 
