@@ -15,6 +15,7 @@ DATA_LIMIT_BYTES = 1024 * 1024
 DEPTH_LIMIT = 64
 """Nesting that every JSON reader copes with; PostgreSQL stores far more than Python can read."""
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _INT_LIMIT = 10**4300
 """Python refuses to read integers of more digits than this (sys.int_info)."""
 
@@ -24,7 +25,7 @@ def encode_data(data: Mapping[str, Any], *, limit_bytes: int = DATA_LIMIT_BYTES)
     if not isinstance(data, dict):
         raise TaskValueError(f"data must be an object (dict), got {type(data).__name__}")
     _check(data)
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = _ENCODER.encode(data)
     size_bytes = len(text.encode())
     if size_bytes > limit_bytes:
         raise TaskValueError(f"data must be at most {limit_bytes} bytes, got {size_bytes} bytes")

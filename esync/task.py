@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
-import secrets
+import random
 import socket
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,6 +26,7 @@ DEFAULT_PRIORITY = 5
 """Priorities go from 0 (first) to 9 (last)."""
 
 LAST_PRIORITY = 9
+_LOW_62_BITS = (1 << 62) - 1
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 _DELAY_LIMIT_SECONDS = 100 * 365 * 86400.0
@@ -51,8 +51,7 @@ class TaskResult(StrEnum):
     RETRY_FAILURE = "RETRY_FAILURE"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewTask:
+class NewTask(NamedTuple):
     """A checked request; made by `new_task`, stored by a producer driver."""
 
     task_id: UUID
@@ -125,7 +124,7 @@ def new_task(
         task_id=new_task_id(),
         name=check_name(name),
         key=check_key(key),
-        raw_data=encode_data({} if data is None else data, limit_bytes=data_limit_bytes),
+        raw_data="{}" if data is None else encode_data(data, limit_bytes=data_limit_bytes),
         created_by=check_created_by(created_by),
         delay=delay,
         do_after=do_after,
@@ -138,11 +137,12 @@ def new_task_id() -> UUID:
 
     Its clock is only there to keep the index compact; `seq` decides what is newest.
     """
-    millis = time.time_ns() // 1_000_000
-    value = (millis & 0xFFFF_FFFF_FFFF) << 80 | secrets.randbits(80)
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return UUID(int=value)
+    millis = time.time_ns() // 1_000_000 & 0xFFFF_FFFF_FFFF
+    # 74 random bits around the variant; Python seeds them anew in every process, forked ones too.
+    chance = random.getrandbits(74)
+    return UUID(
+        int=millis << 80 | 0x7 << 76 | chance >> 62 << 64 | 0x2 << 62 | chance & _LOW_62_BITS
+    )
 
 
 def hash_key(text: str) -> str:
@@ -180,6 +180,9 @@ def check_created_by(text: str) -> str:
 
 
 def _check_text(field: str, text: str) -> str:
+    # Nearly all are like this; what is printable holds neither controls nor lone surrogates.
+    if type(text) is str and 0 < len(text) <= KEY_LIMIT and text.isprintable():
+        return text
     if not isinstance(text, str):
         raise TaskValueError(f"{field} must be a str, got {type(text).__name__}")
     if not text:

@@ -146,10 +146,9 @@ class PostgresActions(Store):
         """Change tasks of one name in one transaction, which holds the runner and the rows."""
         with self._holding([name]) as conn:
             arguments = {"name": name, "ids": list(ids)}
-            conn.execute(self._sql("hold"), arguments, prepare=True)
+            self._execute(conn, "hold", arguments)
             arguments |= {"signature": _signature(by), **params}
-            statement = self._sql(verb.replace("-", "_"))
-            rows = conn.execute(statement, arguments, prepare=True).fetchall()
+            rows = self._execute(conn, verb.replace("-", "_"), arguments).fetchall()
             tally = _tally(rows, ids)
             if rows:
                 self._audit(
@@ -174,7 +173,7 @@ class PostgresActions(Store):
                     "reason": by.reason,
                     "resume_after": resume_after,
                 }
-                conn.execute(self._sql("pause"), params)
+                self._execute(conn, "pause", params)
                 target = {} if resume_after is None else {"resume_after": resume_after}
                 self._audit(conn, ActionVerb.PAUSE, name, by=by, target=target, changed=1)
             self._tell(conn, _EVERYBODY)
@@ -183,7 +182,7 @@ class PostgresActions(Store):
         resumed = set()
         with self._holding(names) as conn:
             for name in sorted(names):
-                row = conn.execute(self._sql("resume"), {"name": name}).fetchone()
+                row = self._execute(conn, "resume", {"name": name}).fetchone()
                 if row is None:
                     continue
                 changed = int(row[0])
@@ -206,7 +205,7 @@ class PostgresActions(Store):
             with self._transaction("act") as conn:
                 for name in sorted(names):
                     lock = self.names.lock("runner", name)
-                    conn.execute(self._sql("lock"), {"lock": lock}, prepare=True)
+                    self._execute(conn, "lock", {"lock": lock})
                 yield conn
         except DriverUnavailableError as exc:
             if getattr(exc.__cause__, "sqlstate", None) == LOCK_TIMEOUT:
@@ -238,10 +237,10 @@ class PostgresActions(Store):
             "changed": changed,
             "skipped": skipped,
         }
-        conn.execute(self._sql("audit"), params)
+        self._execute(conn, "audit", params)
 
     def _tell(self, conn: Connection, payload: str) -> None:
-        conn.execute(self._sql("tell"), {"channel": self.names.channel, "payload": payload})
+        self._execute(conn, "tell", {"channel": self.names.channel, "payload": payload})
 
 
 def _batches(targets: dict[str, list[UUID]]) -> Iterator[tuple[str, list[UUID]]]:

@@ -17,7 +17,7 @@ from esync.errors import DriverUnavailableError, SchemaError
 from esync.postgres.faults import LOCK_TIMEOUT, translate
 from esync.postgres.lane import check_conninfo, connect
 from esync.postgres.names import Names
-from esync.postgres.statements import statement
+from esync.postgres.statements import execute
 
 if TYPE_CHECKING:
     from esync.postgres.lane import Connection
@@ -132,7 +132,7 @@ def _version(conn: Connection, names: Names) -> int | None:
     row = conn.execute("SELECT to_regclass(%s) IS NOT NULL", [name]).fetchone()
     if not (row and row[0]):
         return None
-    row = conn.execute(names.compose(statement("version")).encode()).fetchone()
+    row = execute(conn, names, "version").fetchone()
     return row[0] if row else None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from esync.postgres.statements import statement
+from esync.postgres.statements import execute
 from esync.postgres.store import Store
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ class Reading:
 
     def send(self, verb: str, **params: Any) -> Cursor[TupleRow]:
         """Send sql/<verb>.sql; inside `together` its rows may be fetched after the next."""
-        text = self._names.compose(statement(verb)).encode()
-        return self._conn.execute(text, params, prepare=True)
+        return execute(self._conn, self._names, verb, params)
 
     def rows(self, verb: str, **params: Any) -> list[TupleRow]:
         """Return the rows of sql/<verb>.sql."""

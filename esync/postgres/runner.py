@@ -48,8 +48,9 @@ class PostgresRunner(Store):
         names = [runner.name for runner in runners]
         with self._transaction("beat") as conn:
             require_schema(conn, self.names)
-            conn.execute(
-                self._sql("register_worker"),
+            self._execute(
+                conn,
+                "register_worker",
                 {
                     "worker_id": worker.worker_id,
                     "host": worker.host,
@@ -61,8 +62,9 @@ class PostgresRunner(Store):
                     "version": worker.version,
                 },
             )
-            conn.execute(
-                self._sql("register_runners"),
+            self._execute(
+                conn,
+                "register_runners",
                 {
                     "names": names,
                     "limits": [runner.limit for runner in runners],
@@ -160,8 +162,8 @@ class PostgresRunner(Store):
     def look(self, names: Collection[str], *, worker_id: UUID) -> Look:
         """Probe all names of a worker at once, including what operators asked for."""
         with self._lane("pop").connection() as conn, conn.pipeline():
-            looked = conn.execute(self._sql("look"), {"names": list(names)}, prepare=True)
-            asked = conn.execute(self._sql("cancels"), {"worker_id": worker_id}, prepare=True)
+            looked = self._execute(conn, "look", {"names": list(names)})
+            asked = self._execute(conn, "cancels", {"worker_id": worker_id})
             rows, cancels = looked.fetchall(), asked.fetchall()
         waiting = [seconds for _, is_due, seconds, _, _ in rows if seconds and not is_due]
         return Look(
@@ -225,8 +227,8 @@ class PostgresRunner(Store):
         with self._transaction("finish") as conn:
             if stream is not None:
                 lock = self.names.lock("stream", stream)
-                conn.execute(self._sql("lock"), {"lock": lock}, prepare=True)
-            row = conn.execute(self._sql("begin_action"), params, prepare=True).fetchone()
+                self._execute(conn, "lock", {"lock": lock})
+            row = self._execute(conn, "begin_action", params).fetchone()
         is_begun, seconds = row or (False, interval)
         if is_begun:
             return None
@@ -256,14 +258,14 @@ class PostgresRunner(Store):
             locks.append(self.names.lock("stream", params["stream"]))
         with self._lane("pop").connection() as conn, conn.pipeline():
             for lock in locks:
-                conn.execute(self._sql("lock"), {"lock": lock}, prepare=True)
-            return conn.execute(self._sql("pop"), params, prepare=True).fetchall()
+                self._execute(conn, "lock", {"lock": lock})
+            return self._execute(conn, "pop", params).fetchall()
 
     def _cancel_unknown(self, params: Mapping[str, Any]) -> int:
         with self._transaction("tend") as conn:
             lock = self.names.lock("runner", params["name"])
-            conn.execute(self._sql("lock"), {"lock": lock}, prepare=True)
-            return conn.execute(self._sql("cancel_unknown"), params, prepare=True).rowcount
+            self._execute(conn, "lock", {"lock": lock})
+            return self._execute(conn, "cancel_unknown", params).rowcount
 
 
 def _popped(rows: list[TupleRow], *, worker_id: UUID) -> Popped:

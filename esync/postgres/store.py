@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from esync.postgres.lane import Lane, check_conninfo
 from esync.postgres.names import Names
-from esync.postgres.statements import statement
+from esync.postgres.statements import execute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from psycopg import Cursor
     from psycopg.rows import TupleRow
 
     from esync.postgres.lane import Connection
@@ -86,13 +87,15 @@ class Store:
                 self._lanes[kind] = lane
             return lane
 
-    def _sql(self, verb: str) -> bytes:
-        return self.names.compose(statement(verb)).encode()
+    def _execute(
+        self, conn: Connection, verb: str, params: Mapping[str, Any] | None = None
+    ) -> Cursor[TupleRow]:
+        return execute(conn, self.names, verb, params)
 
     def _rows(self, kind: str, verb: str, params: Mapping[str, Any]) -> list[TupleRow]:
         """Run one statement in its own transaction; return its rows (none for a plain update)."""
         with self._lane(kind).connection() as conn:
-            cursor = conn.execute(self._sql(verb), params, prepare=True)
+            cursor = self._execute(conn, verb, params)
             return cursor.fetchall() if cursor.description else []
 
     @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 
 from esync.errors import DriverError
@@ -50,26 +49,26 @@ class AddingSpecification:
     def test_add_refuses_the_id_of_another_task(self, harness: Harness) -> None:
         task = request("first")
         harness.driver.add(task)
-        assert _is_refused(lambda: harness.driver.add(replace(task, key="second")))
+        assert _is_refused(lambda: harness.driver.add(task._replace(key="second")))
         assert row_of(harness.driver, task.task_id).key == "first"
 
     def test_add_many_adds_all_or_none(self, harness: Harness) -> None:
         there = request("there")
         harness.driver.add(there)
-        batch = [request("new"), replace(there, key="twice"), request("newer")]
+        batch = [request("new"), there._replace(key="twice"), request("newer")]
         assert _is_refused(lambda: harness.driver.add_many(batch))
         assert harness.driver.get_task_count() == 1
 
     def test_text_that_cannot_be_stored_is_refused_with_its_batch(self, harness: Harness) -> None:
         for bad in ("nul\x00", "surrogate\udc00"):
-            batch = [request("good"), replace(request("bad"), key=bad)]
+            batch = [request("good"), request("bad")._replace(key=bad)]
             assert _is_refused(lambda batch=batch: harness.driver.add_many(batch)), repr(bad)
         assert harness.driver.get_task_count() == 0
 
     def test_data_that_python_cannot_read_harms_no_other_task(self, harness: Harness) -> None:
         deep = '{"a":' * 2000 + "1" + "}" * 2000
         for key, raw in (("digits", '{"n":' + "9" * 5000 + "}"), ("deep", deep)):
-            harness.driver.add(replace(request(key), raw_data=raw))
+            harness.driver.add(request(key)._replace(raw_data=raw))
         add(harness.driver, "good")
         claims = {claim.key: claim for claim in Worker(harness.driver).take()}
         assert set(claims) == {"digits", "deep", "good"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from uuid import UUID
 
 from esync.task import TaskState
@@ -170,8 +169,8 @@ class LatestWinsSpecification:
         assert worker.claim(OTHER).task_id == two
 
     def test_arrival_decides_what_is_newest_not_the_id(self, harness: Harness) -> None:
-        first = replace(request(), task_id=UUID(int=2**128 - 1))
-        second = replace(request(), task_id=UUID(int=1))
+        first = request()._replace(task_id=UUID(int=2**128 - 1))
+        second = request()._replace(task_id=UUID(int=1))
         harness.driver.add(first)
         harness.driver.add(second)
         assert Worker(harness.driver).claim().task_id == second.task_id

@@ -11,6 +11,7 @@ import pytest
 from esync.driver import RunnerInfo, WorkerInfo
 from esync.postgres.lane import check_conninfo, connect
 from esync.postgres.runner import POP_BUDGET
+from esync.postgres.statements import statement
 from esync.task import Finish, TaskState, new_task
 
 NAME = "pop"
@@ -201,7 +202,8 @@ def test_no_statement_of_a_worker_scans_the_table(driver, database, sql, verb, r
         fill(sql, rows=rows, keys=rows)
         sql("UPDATE message_queue SET state = 'DONE' WHERE seq > 100")
         sql("ANALYZE message_queue")
-    plan = plan_of(database, driver._sql(verb), STATEMENTS[verb])
+    text = driver.names.compose(statement(verb)).encode()
+    plan = plan_of(database, text, STATEMENTS[verb])
     scans = [node for node in plan if node.get("Relation Name") == "message_queue"]
     assert scans
     assert not [node for node in scans if node["Node Type"] == "Seq Scan"]
