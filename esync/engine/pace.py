@@ -18,7 +18,12 @@ _SUSPECT_SECONDS = 1.0
 _DRAIN_SECONDS = 10.0
 """So long a runner drains for a suspect; then its other tasks go on for as long."""
 _BUSY_SECONDS = 1.0
-"""So long a runner must be busy before it is taken out of the sleepers."""
+"""So long more must be due than a runner has claimed before it is taken out of the sleepers."""
+_STREAM_RATE = 200
+"""Claims a second beyond which a runner polls: a wake-up for every insert would cost more."""
+_STREAM_POLL = 0.005
+_STREAM_EMPTY_POPS = 4
+"""So many pops in a row find nothing when a stream has ended."""
 
 
 class Pace:
@@ -39,7 +44,11 @@ class Pace:
         """Inserts send a wake-up: the runner is among the sleepers."""
         self._due_at = 0.0
         self._polls: list[float] = []
-        self._busy_since: float | None = None
+        self._backlog_since: float | None = None
+        self._second_at = 0.0
+        self._claimed = 0
+        self._rate = 0.0
+        self._empty_pops = 0
         self._suspects_at = 0.0
         self._drain_until = 0.0
         self._limited_wait = _FIRST_LIMITED_WAIT
@@ -111,7 +120,10 @@ class Pace:
     def rest(self, now: float) -> bool:
         """Wait for a wake-up; return whether the runner must be written in and pop once more."""
         if not self.is_written_in:
-            return True
+            if not self._is_streaming:
+                return True
+            self._due_at = now + _STREAM_POLL
+            return False
         if self._polls:
             self._due_at = now + self._polls.pop(0)
         return False
@@ -153,19 +165,25 @@ class Pace:
         """Pop again when it is the suspects' turn, if nothing else comes before."""
         self._due_at = min(self._due_at, self._suspects_at)
 
-    def note_claims(self, now: float) -> None:
-        """Note that a pop got claims."""
-        self._limited_wait = _FIRST_LIMITED_WAIT
-        if self._busy_since is None:
-            self._busy_since = now
-
-    def note_nothing(self) -> None:
-        """Note that a pop found nothing to do."""
-        self._busy_since = None
+    def note_pop(self, now: float, *, claims: int, is_exhausted: bool) -> None:
+        """Note what a pop got, and whether it saw everything that was due."""
+        if claims:
+            self._limited_wait = _FIRST_LIMITED_WAIT
+        self._empty_pops = 0 if claims else self._empty_pops + 1
+        if (elapsed := now - self._second_at) >= 1.0:
+            self._rate = self._claimed / elapsed
+            self._claimed, self._second_at = 0, now
+        self._claimed += claims
+        if is_exhausted:
+            self._backlog_since = None
+        elif self._backlog_since is None:
+            self._backlog_since = now
 
     def is_busy(self, now: float) -> bool:
-        """Whether the runner has been busy so long that it should leave the sleepers."""
-        return self._busy_since is not None and now - self._busy_since >= _BUSY_SECONDS
+        """Whether the runner has so much to do that it should leave the sleepers."""
+        if self._is_streaming:
+            return True
+        return self._backlog_since is not None and now - self._backlog_since >= _BUSY_SECONDS
 
     def wake(self) -> None:
         """Note that the runner is not among the sleepers any more."""
@@ -176,4 +194,9 @@ class Pace:
         self.is_written_in = False
         self.is_prodded = True
         self.wants_suspect = False
-        self._busy_since = None
+        self._backlog_since = None
+
+    @property
+    def _is_streaming(self) -> bool:
+        """Whether tasks come so fast, one by one, that the next will be there at the next look."""
+        return self._rate >= _STREAM_RATE and self._empty_pops < _STREAM_EMPTY_POPS

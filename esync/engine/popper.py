@@ -170,8 +170,9 @@ class Popper(Service):
                 self._executor.start(runner)
         if popped.superseded:
             self._reporter.count_others(runner.name, superseded=popped.superseded)
-        self._plan(runner, popped, asked=asked, is_suspect=is_suspect)
+        pace.note_pop(time.monotonic(), claims=len(popped.claims), is_exhausted=popped.is_exhausted)
         self._leave_sleepers(runner, lease)
+        self._plan(runner, popped, asked=asked, is_suspect=is_suspect)
 
     def _room(self, runner: Runner) -> int:
         """Return how many tasks to pop for a runner that is due.
@@ -222,8 +223,6 @@ class Popper(Service):
         pace = runner.pace
         now = time.monotonic()
         has_new_blocked = pace.block(popped.blocked, now) if popped.blocked else False
-        if popped.claims:
-            pace.note_claims(now)
         if is_suspect:
             pace.note_suspect_turn(now, got_one=bool(popped.claims))
         elif pace.note_suspects(popped.suspects, now):
@@ -242,8 +241,6 @@ class Popper(Service):
     def _rest(self, runner: Runner, popped: Popped, now: float) -> None:
         """Let a runner wait: nothing that is due was left unseen."""
         pace = runner.pace
-        if not popped.claims:
-            pace.note_nothing()
         if pace.rest(now):
             self._driver.sleep([runner.name], worker_id=self._presence.worker_id)
             pace.write_in()  # and it pops once more, for what came before that was visible

@@ -355,6 +355,36 @@ def test_a_pace_polls_three_times_after_falling_asleep():
     assert polls == pytest.approx([0.0, 0.02, 0.12, 0.42])
 
 
+def test_a_few_tasks_a_second_leave_a_runner_among_the_sleepers():
+    pace = Pace()
+    pace.write_in()
+    for tick in range(100):
+        pace.note_pop(tick / 10, claims=1, is_exhausted=True)
+        assert not pace.is_busy(tick / 10)
+
+
+def test_a_backlog_of_a_second_makes_a_runner_busy():
+    pace = Pace()
+    pace.note_pop(0.0, claims=1, is_exhausted=False)
+    assert not pace.is_busy(0.9)
+    assert pace.is_busy(1.0)
+    pace.note_pop(1.0, claims=1, is_exhausted=True)
+    assert not pace.is_busy(2.0)
+
+
+def test_a_stream_of_single_tasks_is_polled_for_until_it_ends():
+    pace = Pace()
+    for tick in range(200):
+        pace.note_pop(tick / 100, claims=3, is_exhausted=True)
+    assert pace.is_busy(2.0)
+    assert not pace.rest(2.0)
+    assert pace.next_at() == pytest.approx(2.005)
+    for _ in range(4):
+        pace.note_pop(2.0, claims=0, is_exhausted=True)
+    assert not pace.is_busy(2.0)
+    assert pace.rest(2.0)  # to be written in
+
+
 def test_the_first_retry_sets_the_timer():
     pace = Pace()
     pace.begin(0.0)
@@ -386,7 +416,7 @@ def test_a_limit_is_asked_for_less_and_less_often():
         pace.put_off_limited(0.0, longest=1.0)
         waits.append(pace._due_at)
     assert waits == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0])
-    pace.note_claims(0.0)
+    pace.note_pop(0.0, claims=1, is_exhausted=False)
     pace.put_off_limited(0.0, longest=1.0)
     assert pace._due_at == 0.05
 
