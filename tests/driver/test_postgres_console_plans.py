@@ -6,19 +6,16 @@ index shows by the number of rows it touches.
 
 from __future__ import annotations
 
-import re
-
 import psycopg
 import pytest
+from query_plans import TABLE, explain, scans_of, touched, without_condition
 
 from esync.postgres.driver import PostgresDriver
 from esync.postgres.reading import Reading
-from esync.postgres.statements import statement
 from esync.snapshot import Attribution, Filter
 from esync.task import TaskState
 from esync.testing.harness import Worker, new_task_id
 
-TABLE = "message_queue"
 BY = Attribution(who="ada", host="desk", via="cli")
 NAMES = 4
 PAGE = 50
@@ -142,12 +139,12 @@ def test_reading_uses_an_index_for_every_row_of_the_queue(driver, sent, plans):
     with driver._lane("look").connection() as conn:
         conn.execute(f"SET plan_cache_mode = {plans}")
         for verb, params in sent:
-            scans = list(_scans(_explain(conn, driver, verb, params)))
+            scans = list(scans_of(explain(conn, driver, verb, params)))
             assert {scan["Node Type"] for scan in scans} <= {"Index Scan", "Index Only Scan"}, verb
             if verb not in WHOLE:
                 # Partial indexes that hold next to nothing may be read whole.
-                assert _without_condition(scans) <= {"message_queue_odd", "message_queue_running"}
-            assert _touched(scans) <= _bound(verb, params), (verb, params)
+                assert without_condition(scans) <= {"message_queue_odd", "message_queue_running"}
+            assert touched(scans) <= _bound(verb, params), (verb, params)
 
 
 @pytest.mark.parametrize("verb", ["requeue", "cancel", "run_now", "hold", "targets"])
@@ -165,54 +162,10 @@ def test_acting_touches_what_it_names(driver, verb):
         }
         for plans in ("force_custom_plan", "force_generic_plan"):
             conn.execute(f"SET plan_cache_mode = {plans}")
-            scans = list(_scans(_explain(conn, driver, verb, params)))
-            assert _without_condition(scans) == set()
+            scans = list(scans_of(explain(conn, driver, verb, params)))
+            assert without_condition(scans) == set()
             # Twice for the row itself, and a probe or two for what is newer or due.
-            assert _touched(scans) <= 6 * len(rows) + 40
-
-
-def _explain(conn, driver, verb, params):
-    """Return the plan of a statement after it ran, planned as a prepared statement is."""
-    text = driver.names.compose(statement(verb))
-    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
-    numbered = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", text)
-    cursor = psycopg.ClientCursor(conn)
-    with conn.transaction(force_rollback=True):
-        conn.execute(f"PREPARE looked_at AS {numbered}")
-        arguments = f"({', '.join(['%s'] * len(names))})" if names else ""
-        cursor.execute(
-            f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE looked_at {arguments}",
-            [params[name] for name in names],
-        )
-        ((plans,),) = cursor.fetchall()
-    conn.execute("DEALLOCATE ALL")
-    return plans[0]["Plan"]
-
-
-def _scans(plan):
-    """Yield the nodes that read the queue and did run."""
-    is_scan = plan.get("Relation Name") == TABLE and "Scan" in plan["Node Type"]
-    if is_scan or "Bitmap" in plan["Node Type"]:
-        yield plan
-    for child in plan.get("Plans", ()):
-        yield from _scans(child)
-
-
-def _without_condition(scans):
-    """Return the indexes that are read whole; a heap scan has its conditions in its index scan."""
-    return {
-        scan.get("Index Name", scan["Node Type"])
-        for scan in scans
-        if scan["Node Type"] not in ("Bitmap Heap Scan", "BitmapOr")
-        and not scan.keys() & {"Index Cond", "TID Cond"}
-    }
-
-
-def _touched(scans):
-    return sum(
-        (scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"]
-        for scan in scans
-    )
+            assert touched(scans) <= 6 * len(rows) + 40
 
 
 def _bound(verb, params):

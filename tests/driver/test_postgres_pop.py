@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from uuid import uuid4
 
 import psycopg
 import pytest
+from query_plans import explain, explain_prepared, prepare, scans_of, touched
 
 from esync.driver import RunnerInfo, WorkerInfo
 from esync.postgres.lane import check_conninfo, connect
 from esync.postgres.runner import POP_BUDGET
-from esync.postgres.statements import statement
 from esync.task import Finish, TaskState, new_task
 
 NAME = "pop"
@@ -148,19 +147,6 @@ def test_a_row_that_cannot_be_stored_leaves_its_batch_unwritten(driver, worker_i
     assert states(sql) == {"IN PROGRESS": 2}
 
 
-def nodes(plan):
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
-
-
-def plan_of(dsn, text, params):
-    with connect(check_conninfo(dsn), purpose="plan") as conn:
-        row = conn.execute(b"EXPLAIN (FORMAT JSON) " + text, params).fetchone()
-        plan = row[0] if not isinstance(row[0], str) else json.loads(row[0])
-    return list(nodes(plan[0]["Plan"]))
-
-
 POP = {
     "name": NAME,
     "worker_id": uuid4(),
@@ -202,11 +188,42 @@ def test_no_statement_of_a_worker_scans_the_table(driver, database, sql, verb, r
         fill(sql, rows=rows, keys=rows)
         sql("UPDATE message_queue SET state = 'DONE' WHERE seq > 100")
         sql("ANALYZE message_queue")
-    text = driver.names.compose(statement(verb)).encode()
-    plan = plan_of(database, text, STATEMENTS[verb])
-    scans = [node for node in plan if node.get("Relation Name") == "message_queue"]
-    assert scans
-    assert not [node for node in scans if node["Node Type"] == "Seq Scan"]
+    for plans in ("force_custom_plan", "force_generic_plan"):
+        with connect(check_conninfo(database), purpose="plan") as conn:
+            conn.execute(f"SET plan_cache_mode = {plans}")
+            scans = list(scans_of(explain(conn, driver, verb, STATEMENTS[verb], options="")))
+        assert scans
+        assert not [scan for scan in scans if scan["Node Type"] == "Seq Scan"]
+
+
+@pytest.mark.parametrize("beforehand", ["ANALYZE message_queue", "SELECT"])
+@pytest.mark.parametrize(("verb", "keys"), [("pop", 20_000), ("pop", 10_000), ("finish", 20_000)])
+def test_a_plan_made_on_an_empty_queue_serves_a_full_one(
+    driver, worker_id, *, sql, verb, keys, beforehand
+):
+    """A worker keeps its plans: they were made when it started, and nobody knew anything."""
+    sql(beforehand)
+    params = {**STATEMENTS[verb], "worker_id": worker_id, "limit": None, "stream": None}
+    settings = driver._settings(verb)
+    with connect(driver._conninfo, purpose="plan", settings=settings) as conn:
+        prepare(conn, driver, verb)
+        explain_prepared(conn, driver, verb, params)
+        fill(sql, rows=20_000, keys=keys)
+        claims = driver.pop(NAME, worker_id=worker_id, count=1000).claims
+        if verb == "finish":
+            claims = claims[:100]
+            params |= {
+                "ids": [claim.task_id for claim in claims],
+                "attempts": [claim.attempt for claim in claims],
+                "states": ["DONE"] * 100,
+                "messages": [""] * 100,
+                "delays": [0.0] * 100,
+                "errors": [None] * 100,
+            }
+        plan = explain_prepared(conn, driver, verb, params)
+    # Per key: its place, its requests (looked at, then held), whether it runs, and the updates.
+    assert 100 <= touched(scans_of(plan)) <= 100 * 10
+    assert not [scan for scan in scans_of(plan) if scan["Node Type"] == "Seq Scan"]
 
 
 def test_a_lost_row_that_somebody_holds_does_not_stop_the_rescue(driver, sql, database):
