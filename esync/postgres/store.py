@@ -18,28 +18,19 @@ if TYPE_CHECKING:
 
     from esync.postgres.lane import Connection
 
+# Planning a pop takes 2 ms, longer than popping one task. The plans of a worker are right for every
+# value and every table (there are tests of that), so the first is kept.
+_KEEP_PLAN = {"plan_cache_mode": "force_generic_plan"}
+
 _SETTINGS: Mapping[str, Mapping[str, str]] = {
     # A runner whose lock is held for long must not stall the others on this lane.
-    # Planning a pop takes 2 ms, longer than popping one task; its plan is right for every table.
-    "pop": {
-        "statement_timeout": "30s",
-        "lock_timeout": "1s",
-        "plan_cache_mode": "force_generic_plan",
-    },
-    # An outcome finds its row by its id, whatever a plan made on an empty table may think; one
-    # made when it was empty would be kept for long, and read the whole index.
-    "finish": {
-        "plan_cache_mode": "force_custom_plan",
-        "statement_timeout": "30s",
-        "lock_timeout": "10s",
-        "enable_hashjoin": "off",
-        "enable_mergejoin": "off",
-    },
+    "pop": {**_KEEP_PLAN, "statement_timeout": "30s", "lock_timeout": "1s"},
+    "finish": {**_KEEP_PLAN, "statement_timeout": "30s", "lock_timeout": "10s"},
     "beat": {"statement_timeout": "10s", "lock_timeout": "3s"},
-    # Bitmaps and whole sorts read everything before the first row, where an index has the order
-    # or most of it; parallel workers would hide what a poll costs.
     # What tends the tasks of others may wait for a lock; a heartbeat must not wait for it.
     "tend": {"statement_timeout": "10s", "lock_timeout": "3s"},
+    # Bitmaps and whole sorts read everything before the first row, where an index has the order
+    # or most of it; parallel workers would hide what a poll costs.
     "look": {
         "statement_timeout": "750ms",
         "default_transaction_read_only": "on",

@@ -196,13 +196,26 @@ def test_no_statement_of_a_worker_scans_the_table(driver, database, sql, verb, r
         assert not [scan for scan in scans if scan["Node Type"] == "Seq Scan"]
 
 
-@pytest.mark.parametrize("beforehand", ["ANALYZE message_queue", "SELECT"])
+EMPTIED = (
+    "INSERT INTO message_queue (task_name, task_key, state)"
+    " SELECT 'old', n, CASE n WHEN 20000 THEN 'FAILED' ELSE 'DONE' END"
+    " FROM generate_series(1, 20000) AS n;"
+    "DELETE FROM message_queue WHERE state = 'DONE'"
+)
+
+
+@pytest.mark.parametrize(
+    "beforehand",
+    [(), ("ANALYZE message_queue",), (EMPTIED, "VACUUM ANALYZE message_queue")],
+    ids=["never analyzed", "analyzed", "emptied and analyzed"],
+)
 @pytest.mark.parametrize(("verb", "keys"), [("pop", 20_000), ("pop", 10_000), ("finish", 20_000)])
 def test_a_plan_made_on_an_empty_queue_serves_a_full_one(
     driver, worker_id, *, sql, verb, keys, beforehand
 ):
     """A worker keeps its plans: they were made when it started, and nobody knew anything."""
-    sql(beforehand)
+    for statement in beforehand:
+        sql(statement)
     params = {**STATEMENTS[verb], "worker_id": worker_id, "limit": None, "stream": None}
     settings = driver._settings(verb)
     with connect(driver._conninfo, purpose="plan", settings=settings) as conn:

@@ -1,7 +1,7 @@
 -- finish: record the outcomes of a batch of attempts; fenced by id, attempt, worker and state.
--- Locks: the rows it writes. Indexes: primary key, and only it: the
--- collation keeps the condition on the state from matching the running index, which statistics of
--- a moment ago may call empty.
+-- Locks: the rows it writes. Indexes: primary key, by one probe for each outcome, whatever
+-- statistics of a moment ago say: the collation keeps the condition on the state from matching the
+-- running index, and ANY (ARRAY[...]) keeps a whole index from being read in the order of a merge.
 WITH outcome AS MATERIALIZED (
     SELECT o.id, o.attempt, o.state, o.message, o.delay, o.error
     FROM unnest(
@@ -38,7 +38,7 @@ SET
             || jsonb_build_array(o.error || jsonb_build_object('at', statement_timestamp()))
     END
 FROM outcome AS o
-WHERE t.{id} = o.id
+WHERE t.{id} = ANY (ARRAY[o.id])
     AND t.attempts = o.attempt
     AND t.claimed_by = %(worker_id)s
     AND t.state COLLATE "C" = 'IN PROGRESS'

@@ -5,7 +5,7 @@ SELECT t.{id}
 FROM {table} AS t
 JOIN unnest(
     %(ids)s::uuid[], %(attempts)s::integer[], %(states)s::text[]
-) AS o (id, attempt, state) ON o.id = t.{id}
+) AS o (id, attempt, state) ON t.{id} = ANY (ARRAY[o.id])
 WHERE t.attempts = o.attempt
     AND t.claimed_by = %(worker_id)s
     AND (t.state = o.state OR (o.state = 'RETRY' AND t.state = 'CANCELLED'))

@@ -1,7 +1,5 @@
 -- release: give back claims that were never started; fenced like a finish.
--- Locks: the rows it writes. Indexes: primary key, and only it: the
--- collation keeps the condition on the state from matching the running index, which statistics of
--- a moment ago may call empty.
+-- Locks: the rows it writes. Indexes: primary key, one probe for each claim, as in finish.
 UPDATE {table} AS t
 SET
     state = CASE
@@ -16,7 +14,7 @@ SET
     claimed_by = NULL,
     cancel_requested = NULL
 FROM unnest(%(ids)s::uuid[], %(attempts)s::integer[]) AS r (id, attempt)
-WHERE t.{id} = r.id
+WHERE t.{id} = ANY (ARRAY[r.id])
     AND t.attempts = r.attempt
     AND t.claimed_by = %(worker_id)s
     AND t.state COLLATE "C" = 'IN PROGRESS'
