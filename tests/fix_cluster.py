@@ -22,7 +22,7 @@ from esync.postgres.embedded import LOCALE_OPTIONS, embedded_installation
 from esync.postgres.installation import PORT, Installation, server_account
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from esync.postgres.driver import PostgresDriver
 
@@ -123,7 +123,8 @@ class Cluster:
 class OwnServer:
     """A server in a temporary folder, with a janitor that removes both."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, str] = SETTINGS) -> None:
+        self._settings = settings
         self.folder = Path(tempfile.mkdtemp(prefix="esync-test-", dir="/tmp"))
         self.data = self.folder / "data"
         self._janitor = subprocess.Popen(
@@ -146,7 +147,7 @@ class OwnServer:
         return int((self.data / "postmaster.pid").read_text().splitlines()[0])
 
     def start(self) -> None:
-        self.installation.start(self.data, socket_dir=self.data, settings=SETTINGS)
+        self.installation.start(self.data, socket_dir=self.data, settings=self._settings)
 
     def stop(self, mode: str) -> None:
         self.installation.stop(self.data, mode=mode)

@@ -1,0 +1,128 @@
+"""Point 4: throughput as worker processes are added, deadlocks, connections, slow handlers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.bench.crew import crew
+from tests.bench.entry import enter, say
+from tests.bench.ratio import kept
+from tests.bench.report import Figure, table
+
+if TYPE_CHECKING:
+    from tests.bench.crew import Crew
+    from tests.bench.server import Server
+
+SIZES = (1, 2, 4, 8, 16, 50)
+NAMES = (1, 10)
+TASKS = 100_000
+FALL = 0.85
+"""Of the peak of fewer processes, at least."""
+
+SLOW_PROCESSES = 50
+SLOW_SLOTS = 8
+SLOW_SECONDS = 0.010
+SLOW_TASKS = 100_000
+SLOW_SHARE = 0.8
+COLUMNS = (
+    "runners",
+    "processes",
+    "tasks/s",
+    "of the peak before",
+    "bound",
+    "kept",
+    "deadlocks",
+    "connections of a worker, at most",
+)
+
+_CONNECTIONS = """
+SELECT count(*), string_agg(split_part(application_name, ':', 2), ' ' ORDER BY 1)
+FROM pg_stat_activity
+WHERE datname = current_database() AND application_name ~ '^esync:[a-z]+:[0-9]+$'
+GROUP BY split_part(application_name, ':', 3)
+ORDER BY 1 DESC
+LIMIT 1
+"""
+_DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+
+
+def run(server: Server, *, runs: int, quick: bool) -> str:
+    """Return two tables: no-op handlers by number of processes, and slow handlers."""
+    sizes = (1, 2, 5) if quick else SIZES
+    tasks = TASKS // 10 if quick else TASKS
+    rows, best = [], 0.0
+    for names in NAMES:
+        peak = 0.0
+        for size in sizes:
+            rate, row = _measure(
+                server, peak=peak, processes=size, names=names, tasks=tasks, runs=runs
+            )
+            rows.append(row)
+            peak = max(peak, rate)
+        best = max(best, peak)
+    return "\n".join(
+        [
+            table(f"Many workers: {tasks:,} no-op tasks", COLUMNS, rows),
+            _slow(server, limit=best, runs=runs, quick=quick),
+        ]
+    )
+
+
+def _measure(
+    server: Server, *, peak: float, processes: int, names: int, tasks: int, runs: int
+) -> tuple[float, list[str]]:
+    """Return the rate, and its line of the table; `peak` is the best of fewer processes."""
+    say(f"crowd: {processes} processes, {names} runners")
+    with server.queue() as dsn, crew(server, dsn, processes=processes, names=names) as workers:
+        figure = Figure(tuple(_round(workers, tasks) for _ in range(runs)))
+        connections, kinds = workers.clock.conn.execute(_CONNECTIONS).fetchone()
+        deadlocks = workers.clock.conn.execute(_DEADLOCKS).fetchone()[0]
+    say(f"  {figure.show()}/s")
+    share = figure.median / peak if peak else 1.0
+    return figure.median, [
+        str(names),
+        str(processes),
+        figure.show(),
+        f"{share:.0%}",
+        f">= {FALL:.0%}",
+        kept(is_kept=share >= FALL and not deadlocks),
+        str(deadlocks),
+        f"{connections} ({kinds})",
+    ]
+
+
+def _round(workers: Crew, tasks: int) -> float:
+    workers.empty()
+    return workers.drain(tasks)
+
+
+def _slow(server: Server, *, limit: float, runs: int, quick: bool) -> str:
+    """Return the table of handlers that wait for 10 ms, against arithmetic and the database."""
+    processes = SLOW_PROCESSES // 10 if quick else SLOW_PROCESSES
+    tasks = SLOW_TASKS // 10 if quick else SLOW_TASKS
+    say(f"crowd: {processes} processes with slow handlers")
+    settings = {
+        "kind": "sleep",
+        "seconds": SLOW_SECONDS,
+        "options": {"concurrency": SLOW_SLOTS},
+    }
+    with server.queue() as dsn, crew(server, dsn, processes=processes, **settings) as workers:
+        figure = Figure(tuple(_round(workers, tasks) for _ in range(runs)))
+    say(f"  {figure.show()}/s")
+    arithmetic = processes * SLOW_SLOTS / SLOW_SECONDS
+    share = figure.median / min(arithmetic, limit)
+    columns = ("slots", "arithmetic/s", "best drain/s", "tasks/s", "share of the less", "bound")
+    row = [
+        f"{processes} processes of {SLOW_SLOTS}, {SLOW_SECONDS * 1000:g} ms",
+        f"{arithmetic:,.0f}",
+        f"{limit:,.0f}",
+        figure.show(),
+        f"{share:.0%}",
+        f">= {SLOW_SHARE:.0%}",
+        kept(is_kept=share >= SLOW_SHARE),
+    ]
+    return table("Slow handlers", (*columns, "kept"), [row])
+
+
+if __name__ == "__main__":
+    enter(run)

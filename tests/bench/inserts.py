@@ -1,0 +1,143 @@
+"""Point 7: what the wake-up trigger costs producers that insert one task at a time."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from esync.postgres.embedded import embedded_installation
+from esync.task import TaskState
+from tests.bench.crew import crew
+from tests.bench.entry import enter, say
+from tests.bench.ratio import Ratio, ratios
+from tests.bench.report import Figure
+from tests.bench.seed import seed
+
+if TYPE_CHECKING:
+    from tests.bench.crew import Crew
+    from tests.bench.server import Server
+
+CLIENTS = 16
+SECONDS = 5
+LEAST = 0.9
+BACKLOG = 600_000
+"""More than a worker drains until the inserts are over."""
+
+_SCRIPT = r"""
+\set key random(1, 1000000000)
+INSERT INTO message_queue (
+    message_queue_id, data, task_key, task_name, created_by, do_after, priority
+) VALUES (
+    gen_random_uuid(), '{{}}'::jsonb, :key, '{name}', 'bench', statement_timestamp(), 5
+);
+"""
+_TPS = re.compile(r"tps = ([\d.]+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What workers do while tasks are inserted."""
+
+    what: str
+    has_worker: bool = True
+    name: str = "bench.0"
+    """Of the inserted tasks; the worker's is bench.0."""
+    backlog: int = 0
+    """Tasks of the worker's name that wait already."""
+
+
+def run(server: Server, *, runs: int, quick: bool) -> str:
+    """Return one table: inserts/s without the trigger and with it, by turns."""
+    seconds = 1 if quick else SECONDS
+    backlog = BACKLOG // 3 if quick else BACKLOG
+    cases = (
+        Case(what="no worker", has_worker=False),
+        Case(what="a worker asleep, for another name", name="other"),
+        Case(what="a worker that waits for these tasks"),
+        Case(what="a busy worker", backlog=backlog),
+    )
+    with tempfile.TemporaryDirectory(prefix="esync-bench-") as folder:
+        bench = Pgbench(Path(folder), seconds=seconds)
+        lines = [_compare(server, bench, case, runs=runs) for case in cases]
+    return ratios(f"The wake-up trigger: {CLIENTS} clients inserting singly, tasks/s", lines)
+
+
+class Pgbench:
+    """Runs pgbench with a script of the producer's INSERT."""
+
+    def __init__(self, folder: Path, *, seconds: int) -> None:
+        self._program = find_pgbench(folder)
+        self._script = folder / "insert.sql"
+        self._seconds = seconds
+
+    def insert(self, dsn: str, *, name: str) -> float:
+        """Return the transactions per second of all clients."""
+        self._script.write_text(_SCRIPT.format(name=name))
+        command: list[Any] = [self._program, "-n", "-M", "prepared", "-c", CLIENTS, "-j", 2]
+        command += ["-T", self._seconds, "-f", self._script, dsn]
+        done = subprocess.run(
+            [str(part) for part in command], capture_output=True, text=True, check=True
+        )
+        return float(_TPS.search(done.stdout).group(1))
+
+
+def find_pgbench(folder: Path) -> Path:
+    """Return the pgbench of the PATH, of the system's PostgreSQL, or of the embedded one."""
+    if found := shutil.which("pgbench"):
+        return Path(found)
+    if found := sorted(Path("/usr/lib/postgresql").glob("*/bin/pgbench")):
+        return found[-1]
+    return embedded_installation(folder).bin / "pgbench"
+
+
+def _compare(server: Server, bench: Pgbench, case: Case, *, runs: int) -> Ratio:
+    """Insert without the trigger and with it, by turns, without it first and last."""
+    say(f"inserts: {case.what}")
+    measured = {False: [], True: []}
+    with ExitStack() as stack:
+        dsn = stack.enter_context(server.queue())
+        workers = None
+        if case.has_worker:
+            # Nobody cancels the tasks that have no handler while the inserts are measured.
+            workers = stack.enter_context(crew(server, dsn, worker={"unhandled_grace": 3600}))
+        for has_trigger in [False, *[True, False] * runs]:
+            _prepare(server, dsn, case, workers, has_trigger=has_trigger)
+            measured[has_trigger].append(bench.insert(dsn, name=case.name))
+            say(f"  {'with' if has_trigger else 'without'} it {measured[has_trigger][-1]:,.0f}/s")
+    return Ratio(
+        what=case.what,
+        base=Figure(tuple(measured[False])),
+        measured=Figure(tuple(measured[True])),
+        least=LEAST,
+    )
+
+
+def _prepare(
+    server: Server, dsn: str, case: Case, workers: Crew | None, *, has_trigger: bool
+) -> None:
+    """Empty the queue, then let every insert begin with the same."""
+    if workers is not None:
+        workers.pause()
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        switch = "ENABLE" if has_trigger else "DISABLE"
+        conn.execute(f"ALTER TABLE message_queue {switch} TRIGGER message_queue_wake")
+        conn.execute("TRUNCATE message_queue")
+    if case.backlog:
+        seed(dsn, case.backlog, state=TaskState.READY, prefix="ready:")
+    server.settle(dsn)
+    if workers is not None:
+        workers.resume()
+    if workers is not None and case.backlog:
+        workers.wait_until_awake()
+
+
+if __name__ == "__main__":
+    enter(run)
