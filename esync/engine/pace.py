@@ -53,6 +53,9 @@ class Pace:
         self._drain_until = 0.0
         self._limited_wait = _FIRST_LIMITED_WAIT
         self._blocked: dict[str, float] = {}
+        self._passed_over: tuple[str, ...] = ()
+        self.has_passed_over = False
+        """The last pop left out keys of which it could have superseded more: pop again at once."""
         self._lock = threading.Lock()  # guards _timer and _blocked, which the finisher changes
         self._timer = math.inf
 
@@ -73,12 +76,18 @@ class Pace:
                 self._timer = math.inf
 
     def skip_keys(self, now: float) -> tuple[str, ...]:
-        """Return the keys that were blocked a moment ago."""
+        """Return the keys that were blocked a moment ago, or are passed over this time."""
+        passed_over, self._passed_over = self._passed_over, ()
+        self.has_passed_over = bool(passed_over)
         if not self._blocked:
-            return ()
+            return passed_over
         with self._lock:
             self._blocked = {key: until for key, until in self._blocked.items() if until > now}
-            return tuple(self._blocked)
+            return (*self._blocked, *passed_over)
+
+    def pass_over(self, keys: tuple[str, ...]) -> None:
+        """Leave keys out of the next pop only: of one of them more is to be superseded."""
+        self._passed_over = keys
 
     def block(self, keys: Iterable[str], now: float) -> bool:
         """Leave keys out for a short while; return whether one of them is new."""

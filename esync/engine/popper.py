@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from esync.engine.executor import Executor
     from esync.engine.held import Held
     from esync.engine.lease import Lease
+    from esync.engine.pace import Pace
     from esync.engine.presence import Presence
     from esync.engine.reporter import Reporter
     from esync.engine.runner import Runner
@@ -222,7 +223,8 @@ class Popper(Service):
         """Decide when the runner pops next, from what this pop found."""
         pace = runner.pace
         now = time.monotonic()
-        has_new_blocked = pace.block(popped.blocked, now) if popped.blocked else False
+        has_more = bool(popped.superseded) and len(popped.claims) < asked
+        has_new_blocked = _leave_out(pace, popped, now, has_more=has_more)
         if is_suspect:
             pace.note_suspect_turn(now, got_one=bool(popped.claims))
         elif pace.note_suspects(popped.suspects, now):
@@ -230,8 +232,8 @@ class Popper(Service):
         elif popped.is_limited:
             pace.waits_for_end = True
             pace.put_off_limited(now, longest=self._poll)
-        elif not popped.is_exhausted or (popped.superseded and len(popped.claims) < asked):
-            if popped.claims or popped.superseded or has_new_blocked:
+        elif has_more or pace.has_passed_over or not popped.is_exhausted:
+            if popped.claims or popped.superseded or has_new_blocked or pace.has_passed_over:
                 pace.go_on()
             else:
                 pace.put_off(now + _NO_PROGRESS_WAIT)
@@ -267,6 +269,20 @@ class Popper(Service):
             elif self._room(runner):
                 return 0.0
         return max(wait, 0.0)
+
+
+def _leave_out(pace: Pace, popped: Popped, now: float, *, has_more: bool) -> bool:
+    """Let the next pops leave blocked keys out; return whether one of them is new.
+
+    While older requests of such keys are still to be superseded they are left out of every other
+    pop only, so that neither they nor the other keys wait for long.
+    """
+    if not popped.blocked:
+        return False
+    if has_more:
+        pace.pass_over(popped.blocked)
+        return False
+    return pace.block(popped.blocked, now)
 
 
 def _forget(batch: Iterable[tuple[Runner, Held]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from esync.engine.service import Service
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("esync.engine")
 
+_PART_OF_GRACE = 0.5
+"""Unknown names are looked for twice within the time that they are given."""
 _LEAVING_SECONDS = 1.0
 """A worker that leaves with running handlers has so long to end before it is rescued."""
 
@@ -41,6 +44,7 @@ class Rescuer(Service):
         self._presence = presence
         self._reporter = reporter
         self._report = report
+        self._unknown_at = 0.0
 
     def tick(self) -> None:
         """Wait for the next turn, or for a worker that leaves, then rescue."""
@@ -52,7 +56,9 @@ class Rescuer(Service):
             self.ask_nothing()
             return
         self._rescue()
-        self._cancel_unknown()
+        if (now := time.monotonic()) >= self._unknown_at:
+            self._cancel_unknown()
+            self._unknown_at = now + self._settings.unhandled_grace * _PART_OF_GRACE
 
     def _rescue(self) -> None:
         rescued = self._driver.rescue(max_crashes=self._settings.max_crashes)
