@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from esync.errors import DriverUnavailableError
 from esync.postgres.decode import audit_row, entry, task_row, worker_row
+from esync.postgres.faults import translated
 from esync.postgres.listing import KEY_LIMIT, Group, Terms, named_ids, pick, walk
 from esync.postgres.migrate import require_schema
 from esync.postgres.overview import Counting, read_overview
@@ -38,7 +39,8 @@ class PostgresConsole(PostgresReader):
 
     def check_schema(self) -> None:
         """Raise SchemaError unless the schema fits this library."""
-        with self._lane("look").connection() as conn:
+        # On a connection of its own: a worker asks this once, and looks at nothing afterwards.
+        with self._connect("look") as conn, translated():
             require_schema(conn, self.names)
 
     def get_overview(self, *, minutes: int = 30) -> Overview:

@@ -6,9 +6,15 @@ OperationalError.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import psycopg
 
 from esync.errors import DriverError, DriverUnavailableError, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Classes: 08 connection, 53 resources, 57 operator intervention, 58 system, 40 rollback,
 # 28 authorisation.
@@ -40,6 +46,15 @@ def translate(exc: Exception, *, was_sent: bool = True) -> DriverError:
         ambiguous = was_sent and (state in _SHUTDOWN or state.startswith("08"))
         return DriverUnavailableError(f"database away: {text} ({state})", is_ambiguous=ambiguous)
     return DriverError(f"the database refused a statement: {text} ({state})")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what psycopg raises into our own errors."""
+    try:
+        yield
+    except (psycopg.Error, UnicodeError, OverflowError) as exc:
+        raise translate(exc) from exc
 
 
 def _primary(exc: Exception) -> str:

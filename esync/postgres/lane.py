@@ -10,7 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from esync.errors import SettingError
-from esync.postgres.faults import translate
+from esync.postgres.faults import translate, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,9 +106,8 @@ class Lane:
         with self._lock:
             conn = self._open()
             try:
-                yield conn
-            except (psycopg.Error, UnicodeError, OverflowError) as exc:
-                raise translate(exc) from exc
+                with translated():
+                    yield conn
             finally:
                 self._drop_if_unfit(conn)
 

@@ -13,7 +13,7 @@ from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from esync.errors import DriverUnavailableError, TaskValueError
-from esync.postgres.faults import translate
+from esync.postgres.faults import translated
 from esync.postgres.lane import CONNECT_TIMEOUT, configure, connect
 from esync.postgres.statements import execute
 from esync.postgres.store import Store
@@ -81,7 +81,7 @@ class PostgresProducer(Store):
             self._try_connection()
             raise DriverUnavailableError("every connection of this process is busy") from exc
         try:
-            with _translated():
+            with translated():
                 yield conn
         finally:
             self._return(conn)
@@ -127,12 +127,12 @@ class _Within:
 
     def add(self, task: NewTask) -> None:
         """Store one request with the caller's transaction."""
-        with _translated():
+        with translated():
             add(self._connection, task, names=self._names)
 
     def add_many(self, tasks: Iterable[NewTask]) -> int:
         """Store many requests with the caller's transaction; return how many."""
-        with _translated():
+        with translated():
             return add_many(self._connection, tasks, names=self._names)
 
     def within(self, connection: Any) -> ProducerDriver:
@@ -141,16 +141,8 @@ class _Within:
 
     def get_task_count(self, name: str | None = None) -> int:
         """Return how many tasks are unfinished, as the caller's transaction sees them."""
-        with _translated():
+        with translated():
             return get_task_count(self._connection, name, names=self._names)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (psycopg.Error, UnicodeError, OverflowError) as exc:
-        raise translate(exc) from exc
 
 
 def add(connection: psycopg.Connection[Any], task: NewTask, *, names: Names) -> None:

@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from esync.postgres.lane import Lane, check_conninfo
+from esync.postgres.lane import Lane, check_conninfo, connect
 from esync.postgres.names import Names
 from esync.postgres.statements import execute
 
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 _KEEP_PLAN = {"plan_cache_mode": "force_generic_plan"}
 
 _SETTINGS: Mapping[str, Mapping[str, str]] = {
-    # A runner whose lock is held for long must not stall the others on this lane.
+    # Pops, looks and rescues: a runner whose lock is held for long must not stall the others.
     "pop": {**_KEEP_PLAN, "statement_timeout": "30s", "lock_timeout": "1s"},
     "finish": {**_KEEP_PLAN, "statement_timeout": "30s", "lock_timeout": "10s"},
+    # A heartbeat must not wait for what tends the tasks of others.
     "beat": {"statement_timeout": "10s", "lock_timeout": "3s"},
-    # What tends the tasks of others may wait for a lock; a heartbeat must not wait for it.
-    "tend": {"statement_timeout": "10s", "lock_timeout": "3s"},
     # Bitmaps and whole sorts read everything before the first row, where an index has the order
     # or most of it; parallel workers would hide what a poll costs.
     "look": {
@@ -80,10 +79,18 @@ class Store:
         with self._lanes_lock:
             lane = self._lanes.get(kind)
             if lane is None:
-                purpose = f"esync:{kind}:{self._suffix}".rstrip(":")
-                lane = Lane(self._conninfo, purpose=purpose, settings=self._settings(kind))
+                lane = Lane(
+                    self._conninfo, purpose=self._purpose(kind), settings=self._settings(kind)
+                )
                 self._lanes[kind] = lane
             return lane
+
+    def _connect(self, kind: str) -> Connection:
+        """Open a connection of its own, for the caller to close."""
+        return connect(self._conninfo, purpose=self._purpose(kind))
+
+    def _purpose(self, kind: str) -> str:
+        return f"esync:{kind}:{self._suffix}".rstrip(":")
 
     def _execute(
         self, conn: Connection, verb: str, params: Mapping[str, Any] | None = None
