@@ -74,6 +74,14 @@ class RunnerInfo:
     """Never at the same time as another runner or scheduled action of this stream."""
 
 
+class Place(NamedTuple):
+    """A place in the run order of a name; a store may keep in it what it likes."""
+
+    priority: int
+    do_after: str
+    seq: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Popped:
     """What a pop did."""
@@ -92,6 +100,9 @@ class Popped:
     with `suspects=True`, when nothing else of the runner is in flight."""
     is_limited: bool = False
     """Due tasks were left because of the runner's limit or stream."""
+    place: Place | None = None
+    """How far in the run order this pop came; None unless it claimed all that it saw up to there
+    and more may follow, or when the store does not tell."""
 
 
 class Look(NamedTuple):
@@ -182,12 +193,15 @@ class RunnerDriver(Protocol):
         stream: str | None = None,
         skip_keys: Collection[str] = (),
         suspects: bool = False,
+        after: Place | None = None,
     ) -> Popped:
         """Claim up to `count` tasks of a name, the newest due request of each key.
 
         Nothing is claimed while the runner is paused. With `suspects`, one task that has crashed
         a worker before; otherwise only tasks that have not. An operator's limit goes before
-        `limit`. Raises WorkerGoneError without the worker's live row.
+        `limit`. `after` is where an earlier pop got to: what lies before it may be left out, so
+        only for a moment, since requests may have been committed there since.
+        Raises WorkerGoneError without the worker's live row.
         """
 
     def finish(self, finishes: Sequence[Finish], *, worker_id: UUID) -> set[UUID]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from esync.driver import Place
+
 _POLLS = (0.02, 0.1, 0.3)
 """Seconds after falling asleep, for the insert whose commit was slept through."""
 _BLOCKED_SECONDS = 0.1
@@ -17,6 +19,11 @@ _SUSPECT_SECONDS = 1.0
 """So long suspects are left alone after one could not be popped: it was limited, or taken."""
 _DRAIN_SECONDS = 10.0
 """So long a runner drains for a suspect; then its other tasks go on for as long."""
+_PLACE_SECONDS = 1.0
+"""So long pops go on from where the last got to, before one looks from the start again."""
+_PLACE_RATIO = 20
+_PLACE_LIMIT_SECONDS = 5.0
+"""If that takes long, it is done less often: so many times as long, within this limit."""
 _BUSY_SECONDS = 1.0
 """So long more must be due than a runner has claimed before it is taken out of the sleepers."""
 _STREAM_RATE = 200
@@ -49,13 +56,16 @@ class Pace:
         self._claimed = 0
         self._rate = 0.0
         self._empty_pops = 0
+        self._place: Place | None = None
+        self._place_until = 0.0
+        self._began_at = 0.0
         self._suspects_at = 0.0
         self._drain_until = 0.0
         self._limited_wait = _FIRST_LIMITED_WAIT
         self._blocked: dict[str, float] = {}
         self._passed_over: tuple[str, ...] = ()
-        self.has_passed_over = False
-        """The last pop left out keys of which it could have superseded more: pop again at once."""
+        self.has_left_out = False
+        """The pop at hand does not look at everything: pop again before resting."""
         self._lock = threading.Lock()  # guards _timer and _blocked, which the finisher changes
         self._timer = math.inf
 
@@ -70,6 +80,8 @@ class Pace:
     def begin(self, now: float) -> None:
         """Note that a pop begins: what was due is being looked after."""
         self.is_prodded = False
+        self.has_left_out = False
+        self._began_at = now
         self._due_at = math.inf
         if now >= self._timer:
             with self._lock:
@@ -78,7 +90,7 @@ class Pace:
     def skip_keys(self, now: float) -> tuple[str, ...]:
         """Return the keys that were blocked a moment ago, or are passed over this time."""
         passed_over, self._passed_over = self._passed_over, ()
-        self.has_passed_over = bool(passed_over)
+        self.has_left_out |= bool(passed_over)
         if not self._blocked:
             return passed_over
         with self._lock:
@@ -188,6 +200,19 @@ class Pace:
         elif self._backlog_since is None:
             self._backlog_since = now
 
+    def place(self, now: float) -> Place | None:
+        """Return where the next pop may begin."""
+        place = self._place if now < self._place_until else None
+        self.has_left_out |= place is not None
+        return place
+
+    def note_place(self, place: Place | None, now: float) -> None:
+        """Note how far a pop came; a pop from the start lets the next ones go on for a while."""
+        if self._place is None or now >= self._place_until:
+            rest = max(_PLACE_SECONDS, _PLACE_RATIO * (now - self._began_at))
+            self._place_until = now + min(rest, _PLACE_LIMIT_SECONDS)
+        self._place = place
+
     def is_busy(self, now: float) -> bool:
         """Whether the runner has so much to do that it should leave the sleepers."""
         if self._is_streaming:
@@ -204,6 +229,7 @@ class Pace:
         self.is_prodded = True
         self.wants_suspect = False
         self._backlog_since = None
+        self._place = None
 
     @property
     def _is_streaming(self) -> bool:

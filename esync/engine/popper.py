@@ -171,6 +171,7 @@ class Popper(Service):
                 self._executor.start(runner)
         if popped.superseded:
             self._reporter.count_others(runner.name, superseded=popped.superseded)
+        pace.note_place(popped.place, time.monotonic())
         pace.note_pop(time.monotonic(), claims=len(popped.claims), is_exhausted=popped.is_exhausted)
         self._leave_sleepers(runner, lease)
         self._plan(runner, popped, asked=asked, is_suspect=is_suspect)
@@ -204,6 +205,7 @@ class Popper(Service):
                 stream=runner.settings.stream,
                 skip_keys=pace.skip_keys(time.monotonic()),
                 suspects=is_suspect,
+                after=None if is_suspect else pace.place(time.monotonic()),
             )
         except WorkerGoneError:
             self._presence.lose(lease)
@@ -232,8 +234,8 @@ class Popper(Service):
         elif popped.is_limited:
             pace.waits_for_end = True
             pace.put_off_limited(now, longest=self._poll)
-        elif has_more or pace.has_passed_over or not popped.is_exhausted:
-            if popped.claims or popped.superseded or has_new_blocked or pace.has_passed_over:
+        elif has_more or pace.has_left_out or not popped.is_exhausted:
+            if popped.claims or popped.superseded or has_new_blocked or pace.has_left_out:
                 pace.go_on()
             else:
                 pace.put_off(now + _NO_PROGRESS_WAIT)

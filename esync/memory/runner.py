@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
-    from esync.driver import MinuteCount, Rescued, RunnerInfo, WorkerInfo
+    from esync.driver import MinuteCount, Place, Rescued, RunnerInfo, WorkerInfo
     from esync.task import Finish, Release
 
 _BUSY_SECONDS = 1.0
@@ -85,6 +85,7 @@ class MemoryRunner(StorePart):
         stream: str | None = None,
         skip_keys: Collection[str] = (),
         suspects: bool = False,
+        after: Place | None = None,  # noqa: ARG002 - looking from the start costs nothing here
     ) -> Popped:
         """Claim up to `count` tasks of a name, the newest due request of each key."""
         store = self._store

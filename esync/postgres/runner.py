@@ -6,7 +6,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from esync.driver import POP_LIMIT, Look, Popped, Rescued
+from esync.driver import POP_LIMIT, Look, Place, Popped, Rescued
 from esync.errors import DriverUnavailableError, WorkerGoneError
 from esync.postgres.arrays import number_array, text_array, uuid_array
 from esync.postgres.faults import LOCK_TIMEOUT
@@ -31,6 +31,8 @@ would keep the other keys of the runner waiting for as long."""
 
 _BATCH = 500
 _FORGET_COUNTS_SECONDS = 3600.0
+_BEGINNING = Place(-1, "-infinity", 0)
+"""Before every task: no priority is that low."""
 _HELD = Popped(claims=(), is_exhausted=False, is_limited=True)
 """Another worker holds the runner's lock: nothing was seen."""
 
@@ -108,8 +110,10 @@ class PostgresRunner(Store):
         stream: str | None = None,
         skip_keys: Collection[str] = (),
         suspects: bool = False,
+        after: Place | None = None,
     ) -> Popped:
         """Claim up to `count` tasks of a name, the newest due request of each key."""
+        begin = after or _BEGINNING
         params = {
             "name": name,
             "worker_id": worker_id,
@@ -119,6 +123,9 @@ class PostgresRunner(Store):
             "skip_keys": list(skip_keys),
             "suspects": suspects,
             "budget": POP_BUDGET,
+            "after_priority": begin.priority,
+            "after_due": begin.do_after,
+            "after_seq": begin.seq,
         }
         try:
             rows = again(lambda: self._pop(params))
@@ -271,9 +278,10 @@ class PostgresRunner(Store):
 
 def _popped(rows: list[TupleRow], *, worker_id: UUID) -> Popped:
     is_alive, superseded, blocked, is_exhausted, suspects, is_limited = rows[0][:6]
+    place = rows[0][6:9]
     if not is_alive:
         raise WorkerGoneError(f"worker {worker_id}: no live row; it must register again")
-    claims = tuple([Claim._make(row[6:14]) for row in rows[1:]])
+    claims = tuple([Claim._make(row[9:17]) for row in rows[1:]])
     return Popped(
         claims=claims,
         superseded=superseded,
@@ -281,4 +289,5 @@ def _popped(rows: list[TupleRow], *, worker_id: UUID) -> Popped:
         is_exhausted=is_exhausted,
         suspects=suspects,
         is_limited=is_limited,
+        place=None if place[0] is None else Place._make(place),
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from esync.driver import Driver, Popped
+    from esync.driver import Driver, Place, Popped
     from esync.snapshot import TaskDetail, TaskRow
 
 NAME = "SPEC"
@@ -66,6 +66,7 @@ class Worker:
         stream: str | None = None,
         skip_keys: Collection[str] = (),
         suspects: bool = False,
+        after: Place | None = None,
     ) -> Popped:
         """Pop once."""
         return self._driver.pop(
@@ -76,6 +77,7 @@ class Worker:
             stream=stream,
             skip_keys=skip_keys,
             suspects=suspects,
+            after=after,
         )
 
     def take(

@@ -40,6 +40,34 @@ class OrderSpecification:
         keys = [claim.key for _ in range(12) for claim in worker.pop(count=1).claims]
         assert keys == [f"k{i}" for rest in (3, 2, 1, 0) for i in range(rest, 12, 4)]
 
+    def test_a_pop_may_begin_where_the_last_one_got_to(self, harness: Harness) -> None:
+        for i in range(6):
+            add(harness.driver, f"k{i}", priority=i % 2)
+        worker = Worker(harness.driver)
+        first = worker.pop(count=4)
+        assert [claim.key for claim in first.claims] == ["k0", "k2", "k4", "k1"]
+        second = worker.pop(count=4, after=first.place)
+        assert [claim.key for claim in second.claims] == ["k3", "k5"]
+        assert second.place is None
+
+    def test_what_comes_before_the_place_is_found_without_it(self, harness: Harness) -> None:
+        for i in range(4):
+            add(harness.driver, f"k{i}", after=10.0)
+        harness.let_pass(60)
+        worker = Worker(harness.driver)
+        place = worker.pop(count=2).place
+        add(harness.driver, "urgent", priority=0)
+        assert [claim.key for claim in worker.pop(count=1, after=place).claims] == ["urgent"]
+        assert [claim.key for claim in worker.pop(count=1).claims] == ["k2"]
+
+    def test_a_pop_that_left_something_tells_no_place(self, harness: Harness) -> None:
+        for i in range(4):
+            add(harness.driver, f"k{i}")
+        worker = Worker(harness.driver)
+        assert worker.pop(count=3, limit=1).place is None
+        add(harness.driver, "k0")
+        assert worker.pop(count=4).place is None
+
     def test_a_keys_place_is_that_of_its_best_placed_due_request(self, harness: Harness) -> None:
         add(harness.driver, "hot", priority=0)
         add(harness.driver, "cold")

@@ -156,6 +156,9 @@ POP = {
     "skip_keys": ["a"],
     "suspects": False,
     "budget": POP_BUDGET,
+    "after_priority": 5,
+    "after_due": "2000-01-01",
+    "after_seq": 0,
 }
 FENCE = {
     "worker_id": uuid4(),

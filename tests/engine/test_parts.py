@@ -11,6 +11,7 @@ import pytest
 from fix_wait import wait_until
 
 from esync.backoff import Backoff
+from esync.driver import Place
 from esync.engine.errors import Outages
 from esync.engine.held import Held
 from esync.engine.lease import Lease
@@ -383,6 +384,51 @@ def test_a_stream_of_single_tasks_is_polled_for_until_it_ends():
         pace.note_pop(2.0, claims=0, is_exhausted=True)
     assert not pace.is_busy(2.0)
     assert pace.rest(2.0)  # to be written in
+
+
+PLACE = Place(5, "2026-01-01", 7)
+
+
+def test_pops_go_on_from_where_the_last_got_to_for_a_second():
+    pace = Pace()
+    pace.begin(0.0)
+    assert pace.place(0.0) is None
+    assert not pace.has_left_out
+    pace.note_place(PLACE, 0.01)
+    pace.begin(0.9)
+    assert pace.place(0.9) == PLACE
+    assert pace.has_left_out  # and so it does not rest after this pop, whatever it found
+    pace.note_place(PLACE, 0.95)
+    pace.begin(1.02)
+    assert pace.place(1.02) is None
+
+
+@pytest.mark.parametrize(("seconds", "until"), [(0.1, 2.1), (10.0, 15.0)])
+def test_looking_from_the_start_is_done_less_often_when_it_takes_long(seconds, until):
+    pace = Pace()
+    pace.begin(0.0)
+    pace.note_place(PLACE, seconds)
+    assert pace.place(until - 0.01) == PLACE
+    assert pace.place(until + 0.01) is None
+
+
+def test_a_pop_that_tells_no_place_is_followed_by_one_from_the_start():
+    pace = Pace()
+    pace.begin(0.0)
+    pace.note_place(PLACE, 0.01)
+    pace.note_place(None, 0.02)
+    assert pace.place(0.03) is None
+
+
+def test_a_key_is_passed_over_once():
+    pace = Pace()
+    pace.begin(0.0)
+    pace.pass_over(("hot",))
+    assert pace.skip_keys(0.0) == ("hot",)
+    assert pace.has_left_out
+    pace.begin(0.1)
+    assert pace.skip_keys(0.1) == ()
+    assert not pace.has_left_out
 
 
 def test_the_first_retry_sets_the_timer():

@@ -45,17 +45,37 @@ WITH control AS MATERIALIZED (
 ),
 
 -- The first due rows, in run order: one index probe per priority, so that what is due tomorrow
--- stands in nobody's way.
+-- stands in nobody's way. A pop that got far says where the next may begin: what was claimed leaves
+-- its entries in the index, and as long as somebody holds an old snapshot nothing removes them.
 candidate AS MATERIALIZED (
-    SELECT d.task_key, d.row_id, d.is_plain, row_number() OVER () AS place
+    SELECT
+        d.task_key,
+        d.row_id,
+        d.is_plain,
+        p.priority,
+        d.do_after,
+        d.seq,
+        row_number() OVER () AS place
     FROM generate_series(0, 9) AS p (priority)
     CROSS JOIN LATERAL (
-        SELECT t.task_key, t.ctid AS row_id, t.xmax = 0 AND t.crashes = 0 AS is_plain
+        SELECT
+            t.task_key,
+            t.ctid AS row_id,
+            t.xmax = 0 AND t.crashes = 0 AS is_plain,
+            t.do_after,
+            t.seq
         FROM {table} AS t
         WHERE t.task_name = %(name)s
             AND t.priority = p.priority
             AND t.state IN ('READY', 'RETRY')
             AND t.do_after <= statement_timestamp()
+            AND (t.do_after, t.seq) > (
+                CASE p.priority
+                    WHEN %(after_priority)s::integer THEN %(after_due)s::timestamptz
+                    ELSE '-infinity'
+                END,
+                CASE p.priority WHEN %(after_priority)s::integer THEN %(after_seq)s::bigint ELSE -1 END
+            )
             AND t.task_key <> ALL (%(skip_keys)s::text[])
         ORDER BY t.do_after, t.seq
         LIMIT %(count)s
@@ -258,6 +278,13 @@ claimed AS (
         t.data::text AS data,
         t.created_at::text AS created_at,
         t.created_by
+),
+
+-- Where the next pop may begin, if this one claimed all that it saw.
+reached AS MATERIALIZED (
+    SELECT c.priority, c.do_after, c.seq
+    FROM candidate AS c
+    WHERE c.place = %(count)s AND %(count)s = (SELECT count(*) FROM claimed)
 )
 
 -- One row of what this pop saw, then the claims in run order.
@@ -271,6 +298,9 @@ SELECT
         ELSE (SELECT count(*) FROM verdict AS v WHERE v.is_free AND v.crashes > 0)
     END AS suspects,
     (SELECT count(*) FROM free) > (SELECT count(*) FROM chosen) AS is_limited,
+    (SELECT priority FROM reached) AS priority,
+    (SELECT do_after::text FROM reached) AS do_after,
+    (SELECT seq FROM reached) AS seq,
     NULL AS id,
     NULL AS task_key,
     NULL AS attempts,
@@ -282,6 +312,9 @@ SELECT
     0 AS place
 UNION ALL
 SELECT
+    NULL,
+    NULL,
+    NULL,
     NULL,
     NULL,
     NULL,
