@@ -16,6 +16,7 @@ DEPTH_LIMIT = 64
 """Nesting that every JSON reader copes with; PostgreSQL stores far more than Python can read."""
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_PLAIN_INT = 2**63
 _INT_LIMIT = 10**4300
 """Python refuses to read integers of more digits than this (sys.int_info)."""
 
@@ -24,7 +25,8 @@ def encode_data(data: Mapping[str, Any], *, limit_bytes: int = DATA_LIMIT_BYTES)
     """Return the JSON text of an object, or raise TaskValueError naming the path and the rule."""
     if not isinstance(data, dict):
         raise TaskValueError(f"data must be an object (dict), got {type(data).__name__}")
-    _check(data)
+    if not _is_plain(data):
+        _check(data)
     text = _ENCODER.encode(data)
     size_bytes = len(text.encode())
     if size_bytes > limit_bytes:
@@ -71,6 +73,24 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         double = next(name for name in names if names.count(name) > 1)
         raise TaskValueError(f"data must name each field once, got {double!r} twice")
     return data
+
+
+def _is_plain(data: dict[str, Any]) -> bool:
+    """Whether a payload is flat and of values that are certainly right, as most are."""
+    for name, value in data.items():
+        # What is printable holds neither NUL nor lone surrogates.
+        if type(name) is not str or not name.isprintable():
+            return False
+        kind = type(value)
+        if kind is str:
+            if not value.isprintable():
+                return False
+        elif kind is int:
+            if not -_PLAIN_INT < value < _PLAIN_INT:
+                return False
+        elif value is not None and kind is not bool:
+            return False
+    return True
 
 
 def _check(data: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from esync.errors import SettingError, TaskValueError
@@ -29,8 +30,8 @@ _LONGEST_REQUEST = 3
 class TaskManager:
     """Adds tasks through a driver; safe to use from any thread.
 
-    Everything is checked before the database is asked: a bad name, key, payload, delay or priority
-    raises TaskValueError and stores nothing.
+    Everything is checked before it is stored: a bad name, key, payload, delay or priority raises
+    TaskValueError and stores nothing.
     """
 
     def __init__(
@@ -72,9 +73,14 @@ class TaskManager:
         """Store many requests, all or none, and return how many.
 
         Each is (name, key), (name, key, data) or what `new_task` returns. Later ones are newer.
+        They are checked on their way to the database, which works meanwhile; a bad one ends it
+        all, so that nothing is stored.
         """
-        checked = [self._check(position, task) for position, task in enumerate(tasks)]
-        return self._driver.add_many(checked) if checked else 0
+        # No transaction waits for whatever an iterator does to get its next request.
+        requests = tasks if isinstance(tasks, list | tuple) else list(tasks)
+        if not requests:
+            return 0
+        return self._driver.add_many(map(self._check, count(), requests))
 
     def new_task(
         self,

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("esync.engine")
 
-_PART_OF_GRACE = 0.5
-"""Unknown names are looked for twice within the time that they are given."""
 _LEAVING_SECONDS = 1.0
 """A worker that leaves with running handlers has so long to end before it is rescued."""
 
@@ -58,7 +56,7 @@ class Rescuer(Service):
         self._rescue()
         if (now := time.monotonic()) >= self._unknown_at:
             self._cancel_unknown()
-            self._unknown_at = now + self._settings.unhandled_grace * _PART_OF_GRACE
+            self._unknown_at = now + self._settings.unhandled_grace
 
     def _rescue(self) -> None:
         rescued = self._driver.rescue(max_crashes=self._settings.max_crashes)

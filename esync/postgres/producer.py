@@ -132,8 +132,9 @@ class _Within:
 
     def add_many(self, tasks: Iterable[NewTask]) -> int:
         """Store many requests with the caller's transaction; return how many."""
+        checked = list(tasks)  # a bad one must not end the caller's transaction
         with translated():
-            return add_many(self._connection, tasks, names=self._names)
+            return add_many(self._connection, checked, names=self._names)
 
     def within(self, connection: Any) -> ProducerDriver:
         """Return a producer for another connection."""

@@ -9,7 +9,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from esync.errors import TaskValueError
 from esync.postgres.driver import PostgresDriver
+from esync.task_manager import TaskManager
 from esync.testing import DriverSpecification
 
 if TYPE_CHECKING:
@@ -64,3 +66,26 @@ class TestPostgresDriver(DriverSpecification):
         driver = PostgresDriver(emptied_database)
         yield PostgresHarness(driver, emptied_database)
         driver.close()
+
+
+def test_a_bad_request_among_many_stores_nothing_and_costs_no_connection(database):
+    driver = PostgresDriver(database)
+    tasks = TaskManager(driver)
+    good = [("name", str(i)) for i in range(20_000)]  # more than COPY keeps back
+    with pytest.raises(TaskValueError, match="task 20000: task key must not be empty"):
+        tasks.add_tasks([*good, ("name", "")])
+    assert tasks.get_task_count() == 0
+    assert tasks.add_tasks(good) == 20_000
+    driver.close()
+
+
+def test_a_bad_request_among_many_leaves_the_callers_transaction_alone(database):
+    driver = PostgresDriver(database)
+    with psycopg.connect(database) as conn:
+        within = TaskManager(driver).within(conn)
+        within.add_task("name", "kept")
+        with pytest.raises(TaskValueError):
+            within.add_tasks([("name", "dropped"), ("name", "")])
+        within.add_tasks([("name", "kept too")])
+    assert TaskManager(driver).get_task_count() == 2
+    driver.close()

@@ -144,3 +144,17 @@ def test_typed_data_that_is_refused(text, told):
 @given(st.dictionaries(st.text(alphabet=st.characters(exclude_categories=["Cs"])), st.integers()))
 def test_typed_data_is_read_as_json_reads_it(data):
     assert parse_data(json.dumps(data)) == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"text": "a\nb"},
+        {"n\xadme": "soft hyphen"},
+        {"number": 2**63},
+        {"number": -0.0},
+        {"none": None, "yes": True, "nested": {"list": [1, "2"]}},
+    ],
+)
+def test_what_is_not_quite_plain_is_encoded_all_the_same(data):
+    assert json.loads(encode_data(data)) == data
