@@ -29,6 +29,8 @@ _BUSY_SECONDS = 1.0
 _STREAM_RATE = 200
 """Claims a second beyond which a runner polls: a wake-up for every insert would cost more."""
 _STREAM_POLL = 0.005
+_STREAM_RATIO = 4
+"""The pause is so many times as long as a pop: a fleet that polls must not keep the lock busy."""
 _STREAM_EMPTY_POPS = 4
 """So many pops in a row find nothing when a stream has ended."""
 
@@ -143,7 +145,7 @@ class Pace:
         if not self.is_written_in:
             if not self._is_streaming:
                 return True
-            self._due_at = now + _STREAM_POLL
+            self._due_at = now + max(_STREAM_POLL, _STREAM_RATIO * (now - self._began_at))
             return False
         if self._polls:
             self._due_at = now + self._polls.pop(0)

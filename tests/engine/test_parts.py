@@ -378,8 +378,11 @@ def test_a_stream_of_single_tasks_is_polled_for_until_it_ends():
     for tick in range(200):
         pace.note_pop(tick / 100, claims=3, is_exhausted=True)
     assert pace.is_busy(2.0)
+    pace.begin(2.0)
     assert not pace.rest(2.0)
     assert pace.next_at() == pytest.approx(2.005)
+    assert not pace.rest(2.1)  # a pop that took 100 ms, since others were before it
+    assert pace.next_at() == pytest.approx(2.5)
     for _ in range(4):
         pace.note_pop(2.0, claims=0, is_exhausted=True)
     assert not pace.is_busy(2.0)
