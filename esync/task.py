@@ -26,6 +26,9 @@ DEFAULT_PRIORITY = 5
 """Priorities go from 0 (first) to 9 (last)."""
 
 LAST_PRIORITY = 9
+# Our own, since programs seed the one that everybody shares; a forked process seeds its anew.
+_chance = random.Random()  # noqa: S311 - ids are no secrets
+os.register_at_fork(after_in_child=_chance.seed)
 _LOW_62_BITS = (1 << 62) - 1
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9000, 1, 1, tzinfo=UTC)
@@ -138,8 +141,7 @@ def new_task_id() -> UUID:
     Its clock is only there to keep the index compact; `seq` decides what is newest.
     """
     millis = time.time_ns() // 1_000_000 & 0xFFFF_FFFF_FFFF
-    # 74 random bits around the variant; Python seeds them anew in every process, forked ones too.
-    chance = random.getrandbits(74)
+    chance = _chance.getrandbits(74)  # around the variant
     return UUID(
         int=millis << 80 | 0x7 << 76 | chance >> 62 << 64 | 0x2 << 62 | chance & _LOW_62_BITS
     )

@@ -61,6 +61,7 @@ class Pace:
         self._place: Place | None = None
         self._place_until = 0.0
         self._began_at = 0.0
+        self._is_from_start = True
         self._suspects_at = 0.0
         self._drain_until = 0.0
         self._limited_wait = _FIRST_LIMITED_WAIT
@@ -206,11 +207,12 @@ class Pace:
         """Return where the next pop may begin."""
         place = self._place if now < self._place_until else None
         self.has_left_out |= place is not None
+        self._is_from_start = place is None
         return place
 
     def note_place(self, place: Place | None, now: float) -> None:
         """Note how far a pop came; a pop from the start lets the next ones go on for a while."""
-        if self._place is None or now >= self._place_until:
+        if self._is_from_start:
             rest = max(_PLACE_SECONDS, _PLACE_RATIO * (now - self._began_at))
             self._place_until = now + min(rest, _PLACE_LIMIT_SECONDS)
         self._place = place

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("esync.engine")
 
+_UNKNOWN_SECONDS = 30.0
+"""Unknown names are looked for this often, or within their grace if that is shorter."""
 _LEAVING_SECONDS = 1.0
 """A worker that leaves with running handlers has so long to end before it is rescued."""
 
@@ -54,9 +56,10 @@ class Rescuer(Service):
             self.ask_nothing()
             return
         self._rescue()
-        if (now := time.monotonic()) >= self._unknown_at:
-            self._cancel_unknown()
-            self._unknown_at = now + self._settings.unhandled_grace
+        now = time.monotonic()
+        # One pass cancels some of a name only: while it finds any, the next comes soon.
+        if now >= self._unknown_at and not self._cancel_unknown():
+            self._unknown_at = now + min(self._settings.unhandled_grace, _UNKNOWN_SECONDS)
 
     def _rescue(self) -> None:
         rescued = self._driver.rescue(max_crashes=self._settings.max_crashes)
@@ -68,7 +71,7 @@ class Rescuer(Service):
                 rescued.failed,
             )
 
-    def _cancel_unknown(self) -> None:
+    def _cancel_unknown(self) -> bool:
         cancelled = self._driver.cancel_unknown(
             grace=self._settings.unhandled_grace, forget_after=self._settings.forget_after
         )
@@ -76,3 +79,4 @@ class Rescuer(Service):
             self._reporter.count_others(name, cancelled=count)
             text = f"task name {name!r}: no worker knows it; {count} tasks cancelled"
             self._report(UnknownNameError(text, name=name, count=count))
+        return bool(cancelled)

@@ -20,7 +20,7 @@ def uuid_array(values: Iterable[UUID]) -> str:
 
 def number_array(values: Iterable[float]) -> str:
     """Return the text of an array of numbers."""
-    return f"{{{','.join(map(repr, values))}}}"
+    return f"{{{','.join(map(str, values))}}}"
 
 
 def text_array(values: Iterable[str | None]) -> str:

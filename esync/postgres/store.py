@@ -87,7 +87,8 @@ class Store:
 
     def _connect(self, kind: str) -> Connection:
         """Open a connection of its own, for the caller to close."""
-        return connect(self._conninfo, purpose=self._purpose(kind))
+        settings = self._settings(kind) if kind in _SETTINGS else None
+        return connect(self._conninfo, purpose=self._purpose(kind), settings=settings)
 
     def _purpose(self, kind: str) -> str:
         return f"esync:{kind}:{self._suffix}".rstrip(":")

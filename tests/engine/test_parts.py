@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from datetime import UTC, datetime
@@ -406,6 +407,19 @@ def test_pops_go_on_from_where_the_last_got_to_for_a_second():
     assert pace.place(1.02) is None
 
 
+def test_slow_pops_do_not_put_off_the_look_from_the_start():
+    pace = Pace()
+    now, looks = 0.0, []
+    while now < 20:
+        pace.begin(now)
+        if pace.place(now) is None:
+            looks.append(now)
+        now += 0.03
+        pace.note_place(PLACE, now)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(looks)]
+    assert max(gaps) < 1.1
+
+
 @pytest.mark.parametrize(("seconds", "until"), [(0.1, 2.1), (10.0, 15.0)])
 def test_looking_from_the_start_is_done_less_often_when_it_takes_long(seconds, until):
     pace = Pace()
@@ -419,8 +433,9 @@ def test_a_pop_that_tells_no_place_is_followed_by_one_from_the_start():
     pace = Pace()
     pace.begin(0.0)
     pace.note_place(PLACE, 0.01)
-    pace.note_place(None, 0.02)
-    assert pace.place(0.03) is None
+    pace.begin(0.02)
+    pace.note_place(None, 0.03)
+    assert pace.place(0.04) is None
 
 
 def test_a_key_is_passed_over_once():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
@@ -133,3 +134,10 @@ def test_ids_are_version_7_and_ordered_by_time(monkeypatch):
     first, second = new_task_id(), new_task_id()
     assert (first.version, first.variant) == (7, "specified in RFC 4122")
     assert first < second
+
+
+def test_ids_differ_in_programs_that_seed_random():
+    random.seed(0)
+    first = new_task_id()
+    random.seed(0)
+    assert first.int & (1 << 62) - 1 != new_task_id().int & (1 << 62) - 1
