@@ -76,7 +76,10 @@ candidate AS MATERIALIZED (
                 END,
                 CASE p.priority WHEN %(after_priority)s::integer THEN %(after_seq)s::bigint ELSE -1 END
             )
-            AND t.task_key <> ALL (%(skip_keys)s::text[])
+            AND t.task_key NOT IN (
+                SELECT s.task_key
+                FROM unnest(%(skip_keys)s::text[]) AS s (task_key)
+            )
         ORDER BY t.do_after, t.seq
         LIMIT %(count)s
     ) AS d
