@@ -182,7 +182,12 @@ def test_the_log_follows_its_end_until_one_scrolls_away():
             tail.add(f"line {number}")
         await screen.see("line 49")
         pane = screen.app.screen.query_one("#log")
-        pane.scroll_to(y=0, animate=False, immediate=True)
+
+        def is_at_the_start():  # a scroll to the end may still be on its way
+            pane.scroll_to(y=0, animate=False, immediate=True)
+            return " line 0" in screen.text
+
+        await screen.until(is_at_the_start)
         tail.add("line 50")
         await screen.until(lambda: "line 50" in pane.text)
         await screen.see(" line 0")
