@@ -174,7 +174,10 @@ class RunnerDriver(Protocol):
         """
 
     def rescue(self, *, max_crashes: int) -> Rescued:
-        """Give back the tasks of workers whose lease ran out, and of legacy processors."""
+        """Give back tasks of workers whose lease ran out, and of legacy processors.
+
+        As many as do not keep others waiting for long: call it again until it finds none.
+        """
 
     def cancel_unknown(self, *, grace: float, forget_after: float) -> Mapping[str, int]:
         """Cancel due tasks of names that no worker knows; return how many of each name.

@@ -55,13 +55,14 @@ class Rescuer(Service):
         if self.is_stopping or not self._presence.is_steady():
             self.ask_nothing()
             return
-        self._rescue()
+        while self._rescue() and not self.is_stopping:
+            pass  # one rescue gives back so many only
         now = time.monotonic()
         # One pass cancels some of a name only: while it finds any, the next comes soon.
         if now >= self._unknown_at and not self._cancel_unknown():
             self._unknown_at = now + min(self._settings.unhandled_grace, _UNKNOWN_SECONDS)
 
-    def _rescue(self) -> None:
+    def _rescue(self) -> bool:
         rescued = self._driver.rescue(max_crashes=self._settings.max_crashes)
         if any(rescued):
             log.warning(
@@ -70,6 +71,7 @@ class Rescuer(Service):
                 rescued.retried,
                 rescued.failed,
             )
+        return any(rescued)
 
     def _cancel_unknown(self) -> bool:
         cancelled = self._driver.cancel_unknown(

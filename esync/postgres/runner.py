@@ -29,6 +29,9 @@ POP_BUDGET = 1000
 """Requests that one pop supersedes beside those it claims, or ten of each key: about 15 ms. More
 would keep the other keys of the runner waiting for as long."""
 
+RESCUE_LIMIT = 5000
+"""Tasks that one rescue gives back at most."""
+
 _BATCH = 500
 _FORGET_COUNTS_SECONDS = 3600.0
 _BEGINNING = Place(-1, "-infinity", 0)
@@ -86,7 +89,7 @@ class PostgresRunner(Store):
 
     def rescue(self, *, max_crashes: int) -> Rescued:
         """Give back the tasks of workers whose lease ran out, and of legacy processors."""
-        params = {"max_crashes": max_crashes, "channel": self.names.channel}
+        params = {"max_crashes": max_crashes, "limit": RESCUE_LIMIT, "channel": self.names.channel}
         ((workers, retried, failed, _),) = self._rows("pop", "rescue", params)
         return Rescued(workers, retried, failed)
 

@@ -4,9 +4,14 @@
 -- Locks: the rows it writes. Indexes: running, primary keys.
 WITH stale AS (
     DELETE FROM {worker} AS w
-    WHERE w.heartbeat < statement_timestamp() - w.lease_seconds * interval '1 s'
-        -- A leaving worker ends its process at once; give it the moment that takes.
-        OR w.leaving_at < statement_timestamp() - interval '300 ms'
+    WHERE w.worker_id IN (
+        SELECT s.worker_id
+        FROM {worker} AS s
+        WHERE s.heartbeat < statement_timestamp() - s.lease_seconds * interval '1 s'
+            -- A leaving worker ends its process at once; give it the moment that takes.
+            OR s.leaving_at < statement_timestamp() - interval '300 ms'
+        FOR UPDATE SKIP LOCKED
+    )
     RETURNING
         w.worker_id,
         w.host || ':' || w.pid AS worker,
@@ -33,7 +38,9 @@ lost AS MATERIALIZED (
             )
         )
     -- One row that somebody holds must not keep the others from being rescued; it has no worker
-    -- any more then, and is seen by that next time.
+    -- any more then, and is seen by that next time; so are those beyond the limit, with which no
+    -- rescue keeps the pops of this worker waiting for long.
+    LIMIT %(limit)s
     FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
 
