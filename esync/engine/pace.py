@@ -137,8 +137,8 @@ class Pace:
         self._due_at = until
 
     def put_off_limited(self, now: float, *, longest: float) -> None:
-        """Pop again after a wait that grows while the limit leaves no room."""
-        self._due_at = now + self._limited_wait
+        """Pop after a wait that grows while the limit leaves no room, or as planned if sooner."""
+        self._due_at = min(self._due_at, now + self._limited_wait)
         self._limited_wait = min(self._limited_wait * 2, longest)
 
     def rest(self, now: float) -> bool:

@@ -159,11 +159,17 @@ class Popper(Service):
         asked = min(room + pace.suspects_ahead + _LOOK_PAST * is_suspect, POP_LIMIT)
         try:
             popped = self._pop(runner, lease, count=asked, is_suspect=is_suspect)
+            if popped is not None:
+                self._take(runner, popped, lease)
+                self._leave_sleepers(runner, lease)
+                self._plan(runner, popped, asked=asked, is_suspect=is_suspect)
         except BaseException:
             pace.is_prodded = True
             raise
-        if popped is None:
-            return
+
+    def _take(self, runner: Runner, popped: Popped, lease: Lease) -> None:
+        """Hold and start what was popped, and learn from it."""
+        now, pace = time.monotonic(), runner.pace
         if popped.claims:
             runner.hold(popped.claims, lease=lease)
             # A pop that outlasted the stop starts nothing: on_stop gives its claims back.
@@ -171,10 +177,8 @@ class Popper(Service):
                 self._executor.start(runner)
         if popped.superseded:
             self._reporter.count_others(runner.name, superseded=popped.superseded)
-        pace.note_place(popped.place, time.monotonic())
-        pace.note_pop(time.monotonic(), claims=len(popped.claims), is_exhausted=popped.is_exhausted)
-        self._leave_sleepers(runner, lease)
-        self._plan(runner, popped, asked=asked, is_suspect=is_suspect)
+        pace.note_place(popped.place, now)
+        pace.note_pop(now, claims=len(popped.claims), is_exhausted=popped.is_exhausted)
 
     def _room(self, runner: Runner) -> int:
         """Return how many tasks to pop for a runner that is due.

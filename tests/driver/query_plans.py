@@ -44,13 +44,18 @@ def _numbered(driver, verb):
     return re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", text), names
 
 
+def nodes_of(plan):
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes_of(child)
+
+
 def scans_of(plan):
     """Yield the nodes that read the queue and did run."""
-    is_scan = plan.get("Relation Name") == TABLE and "Scan" in plan["Node Type"]
-    if is_scan or "Bitmap" in plan["Node Type"]:
-        yield plan
-    for child in plan.get("Plans", ()):
-        yield from scans_of(child)
+    for node in nodes_of(plan):
+        is_scan = node.get("Relation Name") == TABLE and "Scan" in node["Node Type"]
+        if is_scan or "Bitmap" in node["Node Type"]:
+            yield node
 
 
 def without_condition(scans):

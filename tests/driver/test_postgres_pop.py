@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import psycopg
 import pytest
-from query_plans import explain, explain_prepared, prepare, scans_of, touched
+from fix_wait import wait_until
+from query_plans import explain, explain_prepared, nodes_of, prepare, scans_of, touched
 
 from esync.driver import RunnerInfo, WorkerInfo
 from esync.postgres.lane import check_conninfo, connect
-from esync.postgres.runner import POP_BUDGET
+from esync.postgres.runner import POP_BUDGET, RESCUE_LIMIT
 from esync.task import Finish, TaskState, new_task
 
 NAME = "pop"
+IS_SLEEPING = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
 
 
 def request(key, **options):
@@ -177,7 +180,7 @@ STATEMENTS = {
     "look": {"names": [NAME, "other"]},
     "cancels": {"worker_id": uuid4()},
     "report": {"task_id": uuid4(), "attempt": 1, "worker_id": uuid4(), "message": ""},
-    "rescue": {"max_crashes": 3, "channel": "c"},
+    "rescue": {"max_crashes": 3, "limit": 5000, "channel": "c"},
     "unknown_names": {"forget_after": 1.0},
     "cancel_unknown": {"name": NAME, "grace": 1.0, "forget_after": 1.0},
     "task_count": {"name": NAME},
@@ -240,6 +243,64 @@ def test_a_plan_made_on_an_empty_queue_serves_a_full_one(
     # Per key: its place, its requests (looked at, then held), whether it runs, and the updates.
     assert 100 <= touched(scans_of(plan)) <= 100 * 10
     assert not [scan for scan in scans_of(plan) if scan["Node Type"] == "Seq Scan"]
+
+
+def test_many_contested_keys_touch_few_rows_with_a_plan_made_on_an_empty_queue(
+    driver, worker_id, sql
+):
+    params = {**STATEMENTS["pop"], "worker_id": worker_id, "limit": None, "stream": None}
+    with connect(driver._conninfo, purpose="plan", settings=driver._settings("pop")) as conn:
+        prepare(conn, driver, "pop")
+        explain_prepared(conn, driver, "pop", params)
+        fill(sql, rows=2000, keys=200)
+        plan = explain_prepared(conn, driver, "pop", {**params, "count": 2000, "skip_keys": []})
+    loops = [node["Actual Loops"] * node["Actual Rows"] for node in nodes_of(plan)]
+    assert driver.get_task_count() == 200
+    # Ten requests of each key, looked at a few times; joined one by one they were 400,000.
+    assert max(loops) <= 200 * 200 + 2000
+
+
+def test_a_row_that_changes_while_it_is_popped_is_left_to_the_next_pop(driver, worker_id, sql):
+    fill(sql, rows=2, keys=2)
+    sql(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN IF NEW.seq = 1 THEN PERFORM pg_sleep(0.3); END IF; RETURN NEW; END $$"
+    )
+    sql(
+        "CREATE TRIGGER slow BEFORE UPDATE ON message_queue FOR EACH ROW"
+        " WHEN (NEW.state = 'IN PROGRESS') EXECUTE FUNCTION slow()"
+    )
+    with ThreadPoolExecutor() as pool:
+        popping = pool.submit(driver.pop, NAME, worker_id=worker_id, count=10)
+        wait_until(lambda: sql(IS_SLEEPING).fetchone()[0])
+        sql("UPDATE message_queue SET priority = 6 WHERE seq = 2")
+        first = popping.result(10)
+    second = driver.pop(NAME, worker_id=worker_id, count=10)
+    assert len(first.claims) + len(second.claims) == 2
+    assert len(first.claims) == 2 or not first.is_exhausted
+
+
+def test_a_rescue_gives_back_a_bounded_number_at_a_time(driver, sql):
+    worker = WorkerInfo(worker_id=uuid4(), host="h", pid=1, slots=4, lease=0.5, version="t")
+    driver.register(worker, [RunnerInfo(name=NAME, slots=4)])
+    fill(sql, rows=RESCUE_LIMIT + 500, keys=RESCUE_LIMIT + 500)
+    sql(
+        "UPDATE message_queue SET state = 'IN PROGRESS', claimed_by = %s, attempts = 1",
+        [worker.worker_id],
+    )
+    sql("UPDATE message_queue_worker SET heartbeat = heartbeat - interval '1 minute'")
+    assert [driver.rescue(max_crashes=3).retried for _ in range(3)] == [RESCUE_LIMIT, 500, 0]
+
+
+def test_a_worker_row_that_somebody_holds_does_not_stop_the_rescue(driver, sql, database):
+    for _ in range(2):
+        worker = WorkerInfo(worker_id=uuid4(), host="h", pid=1, slots=4, lease=0.5, version="t")
+        driver.register(worker, [])
+    sql("UPDATE message_queue_worker SET heartbeat = heartbeat - interval '1 minute'")
+    with psycopg.connect(database) as holder:
+        holder.execute("SELECT FROM message_queue_worker LIMIT 1 FOR UPDATE")
+        assert driver.rescue(max_crashes=3).workers == 1
+    assert driver.rescue(max_crashes=3).workers == 1
 
 
 def test_a_lost_row_that_somebody_holds_does_not_stop_the_rescue(driver, sql, database):

@@ -477,6 +477,7 @@ def test_a_limit_is_asked_for_less_and_less_often():
     pace = Pace()
     waits = []
     for _ in range(8):
+        pace.begin(0.0)
         pace.put_off_limited(0.0, longest=1.0)
         waits.append(pace._due_at)
     assert waits == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0])

@@ -99,8 +99,8 @@ wanted AS MATERIALIZED (
 ),
 
 -- Most keys have one pending request, which nobody has ever held (xmax), and do not run: those are
--- claimed as they are. Somebody who takes hold of one at this moment is waited for, and what it
--- left is looked at again (claimed). LATERAL with LIMIT, so that no statistics can make the planner
+-- claimed as they are. Somebody who takes hold of one at this moment is waited for; if it has
+-- changed the row, the row is left to the next pop (is_exhausted). LATERAL with LIMIT, so that no statistics can make the planner
 -- read all pending or running rows instead of one key's.
 plain AS MATERIALIZED (
     SELECT w.place, w.task_key, w.row_id
@@ -130,7 +130,7 @@ contested AS MATERIALIZED (
     WHERE NOT w.may_be_plain OR w.place NOT IN (SELECT p.place FROM plain AS p)
 ),
 
--- Rows of one key that this pop may touch, so that all together it touches about 10,000.
+-- Rows of one key that this pop may touch: its part of the budget, or ten.
 share AS MATERIALIZED (
     SELECT greatest(10, %(budget)s / greatest(count(*), 1)) AS budget
     FROM contested
@@ -186,22 +186,28 @@ held AS MATERIALIZED (
     ) AS h
 ),
 
--- The newest due row in hand of each key, and how many rows of the key are in hand.
+-- Of each key the newest due row comes first. By windows, since a plan that was made on an empty
+-- table would join the rows of a thousand keys one by one.
+ranked AS MATERIALIZED (
+    SELECT
+        h.place,
+        h.row_id,
+        h.id,
+        h.seq,
+        h.crashes,
+        h.is_due,
+        count(*) OVER (PARTITION BY h.place) AS rows,
+        row_number() OVER best_first AS rank,
+        first_value(h.id) OVER best_first AS newest_id,
+        first_value(h.seq) OVER best_first AS newest_seq
+    FROM held AS h
+    WINDOW best_first AS (PARTITION BY h.place ORDER BY h.is_due DESC, h.seq DESC, h.id DESC)
+),
+
 newest AS MATERIALIZED (
-    SELECT DISTINCT ON (h.place) h.place, h.row_id, h.id, h.seq, h.crashes, h.rows
-    FROM (
-        SELECT
-            held.place,
-            held.row_id,
-            held.id,
-            held.seq,
-            held.crashes,
-            held.is_due,
-            count(*) OVER (PARTITION BY held.place) AS rows
-        FROM held
-    ) AS h
-    WHERE h.is_due
-    ORDER BY h.place, h.seq DESC, h.id DESC
+    SELECT r.place, r.row_id, r.seq, r.crashes, r.rows
+    FROM ranked AS r
+    WHERE r.rank = 1 AND r.is_due
 ),
 
 -- A key may be claimed when every pending row of it is in hand (none was skipped because
@@ -211,8 +217,6 @@ verdict AS MATERIALIZED (
         s.place,
         s.task_key,
         n.row_id,
-        n.id,
-        n.seq,
         n.crashes,
         coalesce(n.seq = s.newest, false) AS is_in_hand,
         coalesce(n.seq = s.newest AND n.rows = s.rows AND NOT s.is_running, false) AS is_free
@@ -239,12 +243,18 @@ chosen AS MATERIALIZED (
 -- A free key that the limit, the stream or the count left unchosen keeps its older requests: they
 -- are its place in the order, and a key that is asked for all the time would never come first.
 older AS MATERIALIZED (
-    SELECT h.row_id, v.id AS newest_id
-    FROM held AS h
-    JOIN verdict AS v ON v.place = h.place
-    WHERE v.is_in_hand
-        AND (h.seq, h.id) < (v.seq, v.id)
-        AND (NOT v.is_free OR v.place IN (SELECT c.place FROM chosen AS c))
+    SELECT r.row_id, r.newest_id
+    FROM ranked AS r
+    WHERE (r.seq, r.id) < (r.newest_seq, r.newest_id)
+        -- IS TRUE makes it a look-up by hash, whatever the plan expects.
+        AND (
+            r.place IN (
+                SELECT v.place
+                FROM verdict AS v
+                WHERE v.is_in_hand
+                    AND (NOT v.is_free OR v.place IN (SELECT c.place FROM chosen AS c))
+            )
+        ) IS TRUE
 ),
 
 superseded AS (
@@ -295,7 +305,8 @@ SELECT
     (SELECT is_alive FROM control) AS is_alive,
     (SELECT count(*) FROM superseded) AS superseded,
     (SELECT array_agg(v.task_key) FROM verdict AS v WHERE NOT v.is_free) AS blocked,
-    (SELECT count(*) < %(count)s FROM candidate) AS is_exhausted,
+    (SELECT count(*) < %(count)s FROM candidate)
+        AND (SELECT count(*) FROM claimed) = (SELECT count(*) FROM chosen) AS is_exhausted,
     CASE
         WHEN %(suspects)s THEN 0
         ELSE (SELECT count(*) FROM verdict AS v WHERE v.is_free AND v.crashes > 0)
@@ -334,5 +345,5 @@ SELECT
     c.created_by,
     h.place
 FROM claimed AS c
-JOIN chosen AS h ON h.task_key = c.task_key
+LEFT JOIN chosen AS h ON h.task_key = c.task_key
 ORDER BY place
