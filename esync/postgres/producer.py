@@ -20,6 +20,7 @@ from esync.postgres.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from esync.driver import ProducerDriver
     from esync.postgres.lane import Connection
@@ -167,17 +168,14 @@ def add_many(connection: psycopg.Connection[Any], tasks: Iterable[NewTask], *, n
     cursor = connection.cursor(row_factory=tuple_row)
     cursor.execute("SELECT statement_timestamp()")
     ((now,),) = cursor.fetchall()
-    at_once = now.isoformat()
     count = 0
-    with cursor.copy(names.compose(_COPY).encode()) as copy:
-        for task_id, name, key, raw_data, created_by, delay, do_after, priority in tasks:
-            if do_after is None:
-                due = at_once if not delay else now + timedelta(seconds=delay)
-            else:
-                due = do_after
-            # What is text already is written several times as fast.
-            copy.write_row((task_id.hex, raw_data, key, name, created_by, due, str(priority)))
-            count += 1
+    try:
+        with cursor.copy(names.compose(_COPY).encode()) as copy:
+            for row in _rows(tasks, now):
+                copy.write_row(row)
+                count += 1
+    except _RefusedError as refused:
+        raise refused.error from None
     return count
 
 
@@ -185,3 +183,26 @@ def get_task_count(connection: psycopg.Connection[Any], name: str | None, *, nam
     """Count the unfinished tasks."""
     row = execute(connection, names, "task_count", {"name": name}, prepare=None).fetchone()
     return int(row[0]) if row else 0
+
+
+class _RefusedError(Exception):
+    """A request is bad. The server logs this text; that of the error may hold task data."""
+
+    def __init__(self, error: TaskValueError) -> None:
+        super().__init__("a request was refused")
+        self.error = error
+
+
+def _rows(tasks: Iterable[NewTask], now: datetime) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a COPY; what is text already is written several times as fast."""
+    at_once = now.isoformat()
+    try:
+        for task_id, name, key, raw_data, created_by, delay, do_after, priority in tasks:
+            due: datetime | str = at_once
+            if do_after is not None:
+                due = do_after
+            elif delay:
+                due = now + timedelta(seconds=delay)
+            yield task_id.hex, raw_data, key, name, created_by, due, str(priority)
+    except TaskValueError as exc:
+        raise _RefusedError(exc) from exc

@@ -15,7 +15,17 @@ from typing import Annotated
 
 import typer
 
-from tests.bench import consoles, crowd, flow, handlers, inserts, scale, startup
+from tests.bench import (
+    consoles,
+    crowd,
+    flow_hot,
+    flow_long,
+    flow_snapshot,
+    handlers,
+    inserts,
+    scale,
+    startup,
+)
 from tests.bench.peers import DEFAULT_PEERS, measure_peers
 from tests.bench.report import machine
 from tests.bench.server import open_server
@@ -77,38 +87,33 @@ def bench_scale(
     quick: Quick = False,
 ) -> None:
     """Print how the rates hold as the work grows, and while something goes on."""
-    _print(ctx, partial(scale.run, finished=finished), quick=quick)
-    _print(ctx, partial(flow.run, minutes=minutes), quick=quick)
+    if quick:
+        minutes /= 10
+    runs = (
+        partial(scale.run, finished=finished),
+        flow_hot.run,
+        flow_snapshot.run,
+        partial(flow_long.run, minutes=minutes),
+    )
+    for run in runs:
+        _print(ctx, run, quick=quick)
 
 
-@app.command("crowd")
-def bench_crowd(ctx: typer.Context, *, quick: Quick = False) -> None:
-    """Print what up to 50 worker processes do."""
-    _print(ctx, crowd.run, quick=quick)
+def _add(name: str, run: Callable[..., str], text: str) -> None:
+    """Add a command that has no options of its own."""
+
+    @app.command(name, help=text)
+    def command(ctx: typer.Context, *, quick: Quick = False) -> None:
+        _print(ctx, run, quick=quick)
 
 
-@app.command("handlers")
-def bench_handlers(ctx: typer.Context, *, quick: Quick = False) -> None:
-    """Print what waiting handlers do, coroutines and threads."""
-    _print(ctx, handlers.run, quick=quick)
-
-
-@app.command("consoles")
-def bench_consoles(ctx: typer.Context, *, quick: Quick = False) -> None:
-    """Print what five open consoles cost a worker."""
-    _print(ctx, consoles.run, quick=quick)
-
-
-@app.command("inserts")
-def bench_inserts(ctx: typer.Context, *, quick: Quick = False) -> None:
-    """Print what the wake-up trigger costs 16 clients."""
-    _print(ctx, inserts.run, quick=quick)
-
-
-@app.command("startup")
-def bench_startup(ctx: typer.Context, *, quick: Quick = False) -> None:
-    """Print how long a worker takes to its first task."""
-    _print(ctx, startup.run, quick=quick)
+_add("hot", flow_hot.run, "Print what 100,000 requests of one key do to the other keys.")
+_add("snapshot", flow_snapshot.run, "Print what an old snapshot costs.")
+_add("crowd", crowd.run, "Print what up to 50 worker processes do.")
+_add("handlers", handlers.run, "Print what waiting handlers do, coroutines and threads.")
+_add("consoles", consoles.run, "Print what five open consoles cost a worker.")
+_add("inserts", inserts.run, "Print what the wake-up trigger costs 16 clients.")
+_add("startup", startup.run, "Print how long a worker takes to its first task.")
 
 
 def _print(ctx: typer.Context, run: Callable[..., str], *, quick: bool) -> None:

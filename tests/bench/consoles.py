@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING
 
 from esync.task import TaskState
 from tests.bench.crew import crew
-from tests.bench.entry import enter, say
 from tests.bench.fleet import cpu_seconds
 from tests.bench.ratio import Ratio, kept, ratios
-from tests.bench.report import Figure, table
+from tests.bench.report import Figure, say, table
 from tests.bench.seed import seed
 from tests.fix_spawn import clean_environment
 
@@ -171,7 +170,3 @@ def _cpu(seen: Seen) -> str:
             ["in its own process", client.show(2), "", ""],
         ],
     )
-
-
-if __name__ == "__main__":
-    enter(run)

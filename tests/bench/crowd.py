@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.bench.crew import crew
-from tests.bench.entry import enter, say
 from tests.bench.ratio import kept
-from tests.bench.report import Figure, table
+from tests.bench.report import Figure, say, table
 
 if TYPE_CHECKING:
     from tests.bench.crew import Crew
@@ -122,7 +121,3 @@ def _slow(server: Server, *, limit: float, runs: int, quick: bool) -> str:
         kept(is_kept=share >= SLOW_SHARE),
     ]
     return table("Slow handlers", (*columns, "kept"), [row])
-
-
-if __name__ == "__main__":
-    enter(run)

@@ -16,10 +16,9 @@ import psycopg
 from esync import PostgresDriver, TaskManager
 from esync.driver import RunnerInfo, WorkerInfo
 from esync.task import Finish, TaskState
-from tests.bench.entry import enter, say
 from tests.bench.fleet import fleet
 from tests.bench.ratio import kept
-from tests.bench.report import percentile, table
+from tests.bench.report import percentile, say, table
 from tests.bench.server import wait_until_done
 
 if TYPE_CHECKING:
@@ -258,7 +257,3 @@ def _pop(
         )
         time.sleep(PAUSE_SECONDS)
     return pops, sorted((pop for pop in pops if pop > POP_MS), reverse=True)
-
-
-if __name__ == "__main__":
-    enter(run)

@@ -12,9 +12,8 @@ import psycopg
 
 from esync import PostgresDriver, TaskManager
 from tests.bench.crew import crew
-from tests.bench.entry import enter, say
 from tests.bench.ratio import kept
-from tests.bench.report import table
+from tests.bench.report import say, table
 
 if TYPE_CHECKING:
     from typing import Self
@@ -182,7 +181,3 @@ def _look(workers: Crew, producer: Producer, *, began: float, rate: float) -> Li
 
 def _mean(lines: list[Line]) -> float:
     return sum(line.rate for line in lines) / len(lines)
-
-
-if __name__ == "__main__":
-    enter(run)

@@ -13,9 +13,8 @@ from esync.postgres.overview import OLD_TRANSACTION_SECONDS
 from esync.problems import Thresholds, find_problems
 from esync.task import TaskState
 from tests.bench.crew import crew
-from tests.bench.entry import enter, say
 from tests.bench.ratio import Ratio, kept, ratios
-from tests.bench.report import Figure, table
+from tests.bench.report import Figure, say, table
 from tests.bench.seed import seed
 
 if TYPE_CHECKING:
@@ -119,7 +118,3 @@ def _said(dsn: str, began: datetime, limits: Thresholds) -> list[str]:
     seconds = (overview.at - began).total_seconds()
     when = f"{seconds:.0f} s after it was taken, warning from {limits.transaction_warning:g} s"
     return [when, "; ".join(texts) or "nothing", kept(is_kept=bool(texts))]
-
-
-if __name__ == "__main__":
-    enter(run)

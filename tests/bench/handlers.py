@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from tests.bench.crew import crew
 from tests.bench.drain import drain
-from tests.bench.entry import enter, say
 from tests.bench.ratio import kept
-from tests.bench.report import repeat, table
+from tests.bench.report import repeat, say, table
 
 if TYPE_CHECKING:
     from tests.bench.server import Server
@@ -79,7 +78,3 @@ def _row(server: Server, case: Case, *, runs: int, quick: bool) -> list[str]:
         f">= {case.least:.0%}",
         " / ".join(kept(is_kept=share >= case.least) for share in shares),
     ]
-
-
-if __name__ == "__main__":
-    enter(run)

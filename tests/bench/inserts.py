@@ -16,9 +16,8 @@ import psycopg
 from esync.postgres.embedded import embedded_installation
 from esync.task import TaskState
 from tests.bench.crew import crew
-from tests.bench.entry import enter, say
 from tests.bench.ratio import Ratio, ratios
-from tests.bench.report import Figure
+from tests.bench.report import Figure, say
 from tests.bench.seed import seed
 
 if TYPE_CHECKING:
@@ -137,7 +136,3 @@ def _prepare(
         workers.resume()
     if workers is not None and case.backlog:
         workers.wait_until_awake()
-
-
-if __name__ == "__main__":
-    enter(run)

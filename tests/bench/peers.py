@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.entry import say
-from tests.bench.report import Figure
+from tests.bench.report import Figure, say
 from tests.bench.work import Work
 
 if TYPE_CHECKING:

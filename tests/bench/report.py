@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,11 @@ def machine(server: Server) -> str:
             f"{os.cpu_count()} cores of {_processor()}, shared with the server; load {load:.1f}",
         ]
     )
+
+
+def say(text: str) -> None:
+    """Tell on stderr what happens, so that stdout holds tables only."""
+    sys.stderr.write(f"{text}\n")
 
 
 def _processor() -> str:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from esync.task import TaskState
 from tests.bench.crew import crew
-from tests.bench.entry import enter, say
 from tests.bench.ratio import Ratio, ratios
-from tests.bench.report import Figure, table
+from tests.bench.report import Figure, say, table
 from tests.bench.seed import seed
 
 if TYPE_CHECKING:
@@ -171,7 +170,3 @@ def _window(workers: Crew, ready: int, *, seconds: float) -> float:
     workers.pause()
     since = began + timedelta(seconds=_WARM_SECONDS)
     return workers.clock.window(since, since + timedelta(seconds=seconds))
-
-
-if __name__ == "__main__":
-    enter(run)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from tests.bench.entry import say
+from tests.bench.report import say
 
 if TYPE_CHECKING:
     from esync.task import TaskState

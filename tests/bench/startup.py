@@ -12,10 +12,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from esync import PostgresDriver, TaskManager
-from tests.bench.entry import enter, say
 from tests.bench.fleet import fleet
 from tests.bench.ratio import kept
-from tests.bench.report import Figure, table
+from tests.bench.report import Figure, say, table
 
 if TYPE_CHECKING:
     from tests.bench.server import Server
@@ -102,7 +101,3 @@ def _packages(spent: Counter[str]) -> str:
 
 def _or_none(names: set[str]) -> str:
     return ", ".join(sorted(names)) or "none of those watched"
-
-
-if __name__ == "__main__":
-    enter(run)

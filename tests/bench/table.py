@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from tests.bench.adding import add_in_bulk, add_singly
 from tests.bench.bare import copy, insert, pgbench, pop_and_finish, pop_then_finish
 from tests.bench.drain import drain
-from tests.bench.entry import say
 from tests.bench.idle import idle
 from tests.bench.latency import latency
 from tests.bench.ratio import kept
-from tests.bench.report import Figure, table
+from tests.bench.report import Figure, say, table
 from tests.bench.work import BASES, GOALS, Bare, Work
 
 if TYPE_CHECKING:
