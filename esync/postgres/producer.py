@@ -13,9 +13,10 @@ from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from esync.errors import DriverUnavailableError, TaskValueError
+from esync.postgres.adder import Adder
 from esync.postgres.faults import translated
 from esync.postgres.lane import CONNECT_TIMEOUT, configure, connect
-from esync.postgres.statements import execute
+from esync.postgres.statements import execute, numbered
 from esync.postgres.store import Store
 
 if TYPE_CHECKING:
@@ -41,11 +42,15 @@ class PostgresProducer(Store):
         super().__init__(*args, **kwargs)
         self._pool: ConnectionPool[Connection] | None = None
         self._pool_lock = threading.Lock()  # guards _pool
+        statement, self._order = numbered(self.names, "add")
+        self._adder = Adder(statement, partial(self._connect, "produce"))
 
     def add(self, task: NewTask) -> None:
         """Store one request; it is durable when this returns."""
-        with self._pooled() as conn:
-            add(conn, task, names=self.names)
+        params = _params(task)
+        if not self._adder.try_add([params[name] for name in self._order]):
+            with self._pooled() as conn:
+                execute(conn, self.names, "add", params, prepare=None)
 
     def add_many(self, tasks: Iterable[NewTask]) -> int:
         """Store many requests in one transaction, all or none; return how many."""
@@ -71,6 +76,7 @@ class PostgresProducer(Store):
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
+        self._adder.close()
         super().close()
 
     @contextmanager
@@ -129,7 +135,8 @@ class _Within:
     def add(self, task: NewTask) -> None:
         """Store one request with the caller's transaction."""
         with translated():
-            add(self._connection, task, names=self._names)
+            # Whether it is prepared is for the connection to say: a pooler may be behind it.
+            execute(self._connection, self._names, "add", _params(task), prepare=None)
 
     def add_many(self, tasks: Iterable[NewTask]) -> int:
         """Store many requests with the caller's transaction; return how many."""
@@ -145,22 +152,6 @@ class _Within:
         """Return how many tasks are unfinished, as the caller's transaction sees them."""
         with translated():
             return get_task_count(self._connection, name, names=self._names)
-
-
-def add(connection: psycopg.Connection[Any], task: NewTask, *, names: Names) -> None:
-    """Insert one request."""
-    params = {
-        "task_id": task.task_id.hex,
-        "data": task.raw_data,
-        "key": task.key,
-        "name": task.name,
-        "created_by": task.created_by,
-        "do_after": task.do_after,
-        "delay": task.delay,
-        "priority": task.priority,
-    }
-    # Whether it is prepared is for the connection to say: it may be the caller's, over a pooler.
-    execute(connection, names, "add", params, prepare=None)
 
 
 def add_many(connection: psycopg.Connection[Any], tasks: Iterable[NewTask], *, names: Names) -> int:
@@ -183,6 +174,20 @@ def get_task_count(connection: psycopg.Connection[Any], name: str | None, *, nam
     """Count the unfinished tasks."""
     row = execute(connection, names, "task_count", {"name": name}, prepare=None).fetchone()
     return int(row[0]) if row else 0
+
+
+def _params(task: NewTask) -> dict[str, Any]:
+    """Return what add.sql asks for."""
+    return {
+        "task_id": task.task_id.hex,
+        "data": task.raw_data,
+        "key": task.key,
+        "name": task.name,
+        "created_by": task.created_by,
+        "do_after": task.do_after,
+        "delay": task.delay,
+        "priority": task.priority,
+    }
 
 
 class _RefusedError(Exception):

@@ -33,11 +33,20 @@ def execute(
     prepare: bool | None = True,
 ) -> psycopg.Cursor[TupleRow]:
     """Run sql/<verb>.sql on the tables of `names`; `params` may hold more than it asks for."""
-    text, order = _numbered(names, verb)
+    text, order = numbered(names, verb)
     given = [params[name] for name in order] if params else None
     return psycopg.RawCursor(connection, row_factory=tuple_row).execute(
         text, given, prepare=prepare
     )
+
+
+@cache
+def numbered(names: Names, verb: str) -> tuple[bytes, tuple[str, ...]]:
+    """Return a statement with $1, $2, ... and the names of its parameters in that order."""
+    named = names.compose(statement(verb))
+    order = tuple(dict.fromkeys(_PARAMETER.findall(named)))
+    text = _PARAMETER.sub(lambda found: f"${order.index(found[1]) + 1}", named)
+    return text.encode(), order
 
 
 @cache
@@ -46,12 +55,3 @@ def statement(verb: str) -> str:
     text = (files("esync.postgres") / "sql" / f"{verb}.sql").read_text(encoding="utf-8")
     code = re.sub(r"--[^\n]*", "", text)
     return re.sub(r"\s+", " ", code).replace("( ", "(").replace(" )", ")").strip()
-
-
-@cache
-def _numbered(names: Names, verb: str) -> tuple[bytes, tuple[str, ...]]:
-    """Return a statement with $1, $2, ... and the names of its parameters in that order."""
-    named = names.compose(statement(verb))
-    order = tuple(dict.fromkeys(_PARAMETER.findall(named)))
-    text = _PARAMETER.sub(lambda found: f"${order.index(found[1]) + 1}", named)
-    return text.encode(), order

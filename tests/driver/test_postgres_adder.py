@@ -1,0 +1,123 @@
+"""Single adds go over one connection by the calls of libpq; a pool takes what comes beside them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from fix_wait import wait_until
+
+from esync.errors import DriverError, DriverUnavailableError
+from esync.postgres.driver import PostgresDriver
+from esync.task_manager import TaskManager
+
+_PRODUCERS = "application_name LIKE 'esync:produce%' AND datname = current_database()"
+
+
+@pytest.fixture
+def driver(database):
+    driver = PostgresDriver(database)
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def tasks(driver):
+    return TaskManager(driver)
+
+
+@pytest.fixture
+def observer(database):
+    with psycopg.connect(database, autocommit=True) as conn:
+        yield conn
+
+
+def _one(conn, query):
+    return conn.execute(query).fetchone()[0]
+
+
+def _is_waiting_for_lock(conn):
+    return _one(
+        conn,
+        f"SELECT count(*) FROM pg_stat_activity WHERE {_PRODUCERS} AND wait_event_type = 'Lock'",
+    )
+
+
+def test_an_add_needs_one_connection_and_no_pool(tasks, observer):
+    for number in range(20):
+        tasks.add_task("name", str(number))
+    assert _one(observer, f"SELECT count(*) FROM pg_stat_activity WHERE {_PRODUCERS}") == 1
+
+
+def test_a_connection_that_the_server_has_ended_is_opened_again_unnoticed(tasks, observer):
+    tasks.add_task("name", "before")
+    ended = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {_PRODUCERS}"
+    assert _one(observer, ended)
+    tasks.add_task("name", "after")
+    assert tasks.get_task_count() == 2
+
+
+def test_threads_add_beside_each_other(tasks):
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda number: tasks.add_task("name", str(number)), range(400)))
+    assert tasks.get_task_count() == 400
+
+
+def test_an_add_that_waits_keeps_no_other_thread_waiting(tasks, observer, database):
+    tasks.add_task("name", "first")
+    with psycopg.connect(database) as holder, ThreadPoolExecutor(2) as threads:
+        holder.execute("LOCK TABLE message_queue IN EXCLUSIVE MODE")
+        waiting = [threads.submit(tasks.add_task, "name", key) for key in ("a", "b")]
+        wait_until(lambda: _is_waiting_for_lock(observer) == 2)
+        holder.rollback()
+        for future in waiting:
+            future.result(timeout=10)
+    assert tasks.get_task_count() == 3
+
+
+def test_the_largest_data_and_every_character_is_stored_as_it_is(tasks, observer):
+    text = "x" * (1024 * 1024 - 100) + "é\u2028𝄞\\'\""
+    tasks.add_task("näme", "kéy'\"\\", {"text": text})
+    assert _one(observer, "SELECT task_name || ' ' || task_key FROM message_queue") == (
+        "näme kéy'\"\\"
+    )
+    assert _one(observer, "SELECT data->>'text' FROM message_queue") == text
+
+
+def test_what_the_database_refuses_is_told_and_costs_no_connection(tasks, observer):
+    tasks.add_task("name", "first")
+    pid = _one(observer, f"SELECT pid FROM pg_stat_activity WHERE {_PRODUCERS}")
+    observer.execute("ALTER TABLE message_queue ADD CONSTRAINT house CHECK (task_key <> 'bad')")
+    with pytest.raises(DriverError, match="house"):
+        tasks.add_task("name", "bad")
+    tasks.add_task("name", "good")
+    assert _one(observer, f"SELECT pid FROM pg_stat_activity WHERE {_PRODUCERS}") == pid
+
+
+def test_an_interrupted_add_ends_and_is_not_stored_later(tasks, observer, database):
+    tasks.add_task("name", "first")
+    with psycopg.connect(database) as holder:
+        holder.execute("LOCK TABLE message_queue IN EXCLUSIVE MODE")
+
+        def interrupt():
+            wait_until(lambda: _is_waiting_for_lock(observer))
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+        interrupter = threading.Thread(target=interrupt)
+        interrupter.start()
+        with pytest.raises(KeyboardInterrupt):
+            tasks.add_task("name", "interrupted")
+        interrupter.join()
+        wait_until(lambda: not _is_waiting_for_lock(observer))
+    tasks.add_task("name", "last")
+    assert tasks.get_task_count() == 2
+
+
+def test_an_add_without_a_server_says_why():
+    driver = PostgresDriver("postgresql://nobody@127.0.0.1:1/none?connect_timeout=1")
+    with pytest.raises(DriverUnavailableError, match="database away"):
+        TaskManager(driver).add_task("name", "key")
+    driver.close()
