@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from psycopg.rows import TupleRow
 
-    from esync.postgres.lane import Connection
+    from esync.postgres.link import Connection
     from esync.snapshot import Attribution
 
 BATCH = 500

@@ -23,12 +23,12 @@ def number_array(values: Iterable[float]) -> str:
     return f"{{{','.join(map(str, values))}}}"
 
 
-def text_array(values: Iterable[str | None]) -> str:
+def text_array(values: Iterable[object]) -> str:
     """Return the text of a text[] or of an array of anything that is given as text; None is NULL.
 
     Everything else is quoted, since what is empty, or reads NULL, would mean something else.
     """
-    return f"{{{','.join(['NULL' if value is None else _quote(value) for value in values])}}}"
+    return f"{{{','.join(['NULL' if value is None else _quote(str(value)) for value in values])}}}"
 
 
 def _quote(text: str) -> str:

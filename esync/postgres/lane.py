@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from esync.errors import SettingError
 from esync.postgres.faults import translate, translated
+from esync.postgres.link import Link
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from psycopg.rows import TupleRow
 
-    Connection = psycopg.Connection[TupleRow]
+    from esync.postgres.link import Call, Connection
 
 CONNECT_TIMEOUT = 5
 """Seconds."""
@@ -96,36 +97,62 @@ class Lane:
     def __init__(self, conninfo: str, *, purpose: str, settings: dict[str, str]) -> None:
         self._conninfo = conninfo
         self._settings = settings
-        self._conn: Connection | None = None
-        self._lock = threading.Lock()  # guards _conn and its use
+        self._link: Link | None = None
+        self._lock = threading.Lock()  # guards _link and its use
         self.purpose = purpose
+
+    def exchange(self, *calls: Call) -> list[list[TupleRow]]:
+        """Run statements in one round trip and one transaction; return the rows of each."""
+        with self._lock:
+            return self._exchange(calls)
+
+    def try_exchange(self, *calls: Call) -> list[list[TupleRow]] | None:
+        """Do the same unless another thread uses the connection."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return self._exchange(calls)
+        finally:
+            self._lock.release()
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """Lend the connection; translate psycopg's errors into ours."""
         with self._lock:
-            conn = self._open()
+            link = self._open()
             try:
                 with translated():
-                    yield conn
+                    yield link.conn
             finally:
-                self._drop_if_unfit(conn)
+                self._drop_if_unfit(link)
 
     def close(self) -> None:
         """Close the connection; the next use opens a new one."""
         with self._lock:
-            if self._conn is not None:
-                self._conn.close()
-                self._conn = None
+            if self._link is not None:
+                self._link.close()
+                self._link = None
 
-    def _open(self) -> Connection:
-        if self._conn is None or self._conn.closed:
-            self._conn = connect(self._conninfo, purpose=self.purpose, settings=self._settings)
-        return self._conn
+    def _exchange(self, calls: Sequence[Call]) -> list[list[TupleRow]]:
+        link = self._open()
+        try:
+            return link.exchange(*calls)
+        except (psycopg.Error, UnicodeError, OverflowError) as exc:
+            raise translate(exc) from exc
+        finally:
+            self._drop_if_unfit(link)
 
-    def _drop_if_unfit(self, conn: Connection) -> None:
+    def _open(self) -> Link:
+        if self._link is not None and self._link.has_ended():
+            self._link.close()
+            self._link = None
+        if self._link is None:
+            conn = connect(self._conninfo, purpose=self.purpose, settings=self._settings)
+            self._link = Link(conn)
+        return self._link
+
+    def _drop_if_unfit(self, link: Link) -> None:
         """Close a connection that is broken or was left inside a transaction."""
-        status: Any = conn.info.transaction_status
-        if conn.closed or status != psycopg.pq.TransactionStatus.IDLE:
-            conn.close()
-            self._conn = None
+        if not link.is_fit:
+            link.close()
+            self._link = None

@@ -13,7 +13,7 @@ from psycopg import sql
 from esync.postgres.faults import translate
 
 if TYPE_CHECKING:
-    from esync.postgres.lane import Connection
+    from esync.postgres.link import Connection
 
 
 class PostgresListener:

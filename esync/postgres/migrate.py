@@ -20,7 +20,7 @@ from esync.postgres.names import Names
 from esync.postgres.statements import execute
 
 if TYPE_CHECKING:
-    from esync.postgres.lane import Connection
+    from esync.postgres.link import Connection
 
 _PURPOSE = "esync:migrate"
 _SETTINGS = {"enable_seqscan": "on", "statement_timeout": "0"}

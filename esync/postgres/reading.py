@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from psycopg import Cursor
     from psycopg.rows import TupleRow
 
-    from esync.postgres.lane import Connection
+    from esync.postgres.link import Connection
     from esync.postgres.names import Names
 
 NAME_LIMIT = 2000

@@ -169,11 +169,10 @@ class PostgresRunner(Store):
 
     def look(self, names: Collection[str], *, worker_id: UUID) -> Look:
         """Probe all names of a worker at once, including what operators asked for."""
-        with self._lane("pop").connection() as conn:
-            with conn.pipeline():
-                looked = self._execute(conn, "look", {"names": list(names)})
-                asked = self._execute(conn, "cancels", {"worker_id": worker_id})
-            rows, cancels = looked.fetchall(), asked.fetchall()
+        rows, cancels = self._lane("pop").exchange(
+            self._call("look", {"names": list(names)}),
+            self._call("cancels", {"worker_id": worker_id}),
+        )
         waiting = [seconds for _, is_due, seconds, _, _ in rows if seconds and not is_due]
         return Look(
             due=frozenset(
@@ -264,13 +263,8 @@ class PostgresRunner(Store):
         locks = [self.names.lock("runner", params["name"])]
         if params["stream"] is not None:
             locks.append(self.names.lock("stream", params["stream"]))
-        with self._lane("pop").connection() as conn:
-            with conn.pipeline():
-                for lock in locks:
-                    self._execute(conn, "lock", {"lock": lock})
-                popped = self._execute(conn, "pop", params)
-            # Inside the pipeline fetching would be a round trip of its own.
-            return popped.fetchall()
+        calls = [self._call("lock", {"lock": lock}) for lock in locks]
+        return self._lane("pop").exchange(*calls, self._call("pop", params))[-1]
 
     def _cancel_unknown(self, params: Mapping[str, Any]) -> int:
         with self._transaction("pop") as conn:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from esync.postgres.lane import Lane, check_conninfo, connect
 from esync.postgres.names import Names
-from esync.postgres.statements import execute
+from esync.postgres.statements import execute, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from psycopg import Cursor
     from psycopg.rows import TupleRow
 
-    from esync.postgres.lane import Connection
+    from esync.postgres.link import Call, Connection
 
 # Planning a pop takes 2 ms, longer than popping one task. The plans of a worker are right for every
 # value and every table (there are tests of that), so the first is kept.
@@ -100,9 +100,12 @@ class Store:
 
     def _rows(self, kind: str, verb: str, params: Mapping[str, Any]) -> list[TupleRow]:
         """Run one statement in its own transaction; return its rows (none for a plain update)."""
-        with self._lane(kind).connection() as conn:
-            cursor = self._execute(conn, verb, params)
-            return cursor.fetchall() if cursor.description else []
+        return self._lane(kind).exchange(self._call(verb, params))[0]
+
+    def _call(self, verb: str, params: Mapping[str, Any]) -> Call:
+        """Return sql/<verb>.sql with its values; `params` may hold more than it asks for."""
+        text, order = numbered(self.names, verb)
+        return text, [params[name] for name in order]
 
     @contextmanager
     def _transaction(self, kind: str) -> Iterator[Connection]:

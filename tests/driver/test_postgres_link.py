@@ -1,10 +1,11 @@
-"""Single adds go over one connection by the calls of libpq; a pool takes what comes beside them."""
+"""Links exchange calls for rows; single adds go over one, and those beside them over a pool."""
 
 from __future__ import annotations
 
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -12,6 +13,8 @@ from fix_wait import wait_until
 
 from esync.errors import DriverError, DriverUnavailableError
 from esync.postgres.driver import PostgresDriver
+from esync.postgres.lane import check_conninfo, connect
+from esync.postgres.link import Link
 from esync.task_manager import TaskManager
 
 _PRODUCERS = "application_name LIKE 'esync:produce%' AND datname = current_database()"
@@ -33,6 +36,13 @@ def tasks(driver):
 def observer(database):
     with psycopg.connect(database, autocommit=True) as conn:
         yield conn
+
+
+@pytest.fixture
+def link(database):
+    link = Link(connect(check_conninfo(database), purpose="test"))
+    yield link
+    link.close()
 
 
 def _one(conn, query):
@@ -121,3 +131,34 @@ def test_an_add_without_a_server_says_why():
     with pytest.raises(DriverUnavailableError, match="database away"):
         TaskManager(driver).add_task("name", "key")
     driver.close()
+
+
+def test_values_are_sent_as_the_statement_takes_them(link):
+    call = (
+        b"SELECT $1::text[], $2::float8[], $3::bool, $4::uuid, $5::int8",
+        [["a", None, "NULL", '"\\', ""], [1.5, float("inf")], True, UUID(int=7), None],
+    )
+    assert link.exchange(call) == [
+        [(["a", None, "NULL", '"\\', ""], [1.5, float("inf")], True, UUID(int=7), None)]
+    ]
+
+
+def test_text_with_nul_is_refused_and_not_cut(link):
+    with pytest.raises(psycopg.DataError, match="NUL"):
+        link.exchange((b"SELECT $1::text", ["before\0after"]))
+    assert link.is_fit
+
+
+def test_a_call_that_fails_undoes_those_before_it(link, tasks, observer):
+    tasks.add_task("name", "kept")
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        link.exchange((b"DELETE FROM message_queue", []), (b"SELECT 1 / $1::int", [0]))
+    assert link.is_fit
+    assert _one(observer, "SELECT count(*) FROM message_queue") == 1
+
+
+def test_a_statement_that_cannot_be_prepared_is_told_each_time(link):
+    for _ in range(2):
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            link.exchange((b"SELECT FROM nothing", []))
+    assert link.exchange((b"SELECT 1", [])) == [[(1,)]]
