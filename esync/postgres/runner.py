@@ -169,19 +169,17 @@ class PostgresRunner(Store):
 
     def look(self, names: Collection[str], *, worker_id: UUID) -> Look:
         """Probe all names of a worker at once, including what operators asked for."""
-        rows, cancels = self._lane("pop").exchange(
-            self._call("look", {"names": list(names)}),
-            self._call("cancels", {"worker_id": worker_id}),
-        )
-        waiting = [seconds for _, is_due, seconds, _, _ in rows if seconds and not is_due]
+        rows = self._rows("pop", "look", {"names": list(names), "worker_id": worker_id})
+        runners = [row for row in rows if row[0] is not None]
+        waiting = [seconds for _, is_due, seconds, *_ in runners if seconds and not is_due]
         return Look(
             due=frozenset(
-                name for name, is_due, _, is_paused, _ in rows if is_due and not is_paused
+                name for name, is_due, _, is_paused, *_ in runners if is_due and not is_paused
             ),
             next_due=min(waiting, default=None),
-            paused=frozenset(name for name, _, _, is_paused, _ in rows if is_paused),
-            intervals={name: interval for name, _, _, _, interval in rows if interval is not None},
-            cancels=dict(cancels),
+            paused=frozenset(row[0] for row in runners if row[3]),
+            intervals={row[0]: row[4] for row in runners if row[4] is not None},
+            cancels={row[5]: row[6] for row in rows if row[5] is not None},
         )
 
     def sleep(self, names: Collection[str], *, worker_id: UUID) -> None:

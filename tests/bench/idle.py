@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RUNNERS = 20
 SETTLE_SECONDS = 5.0
-SECONDS = 20.0
+SECONDS = 60.0
 
 # Idle sessions hand in their counts at once when they are idle, but at most once a second.
 _FLUSH_SECONDS = 1.2

@@ -1,5 +1,6 @@
--- look: for each name of a worker, when its next task is due and what operators decided.
--- Locks: none. Indexes: due, one probe per name and priority.
+-- look: for each name of a worker, when its next task is due and what operators decided; then its
+-- running attempts that somebody asked to cancel.
+-- Locks: none. Indexes: due, one probe per name and priority; cancel.
 SELECT
     n.task_name,
     next.do_after <= statement_timestamp() AS is_due,
@@ -10,7 +11,9 @@ SELECT
     coalesce(
         r.paused_at IS NOT NULL AND coalesce(r.resume_at > statement_timestamp(), true), false
     ) AS is_paused,
-    r.interval_seconds
+    r.interval_seconds,
+    NULL::uuid AS id,
+    NULL AS cancel_requested
 FROM unnest(%(names)s::text[]) AS n (task_name)
 LEFT JOIN {runner} AS r ON r.task_name = n.task_name
 CROSS JOIN LATERAL (
@@ -26,3 +29,7 @@ CROSS JOIN LATERAL (
         LIMIT 1
     ) AS first
 ) AS next
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, t.{id}, t.cancel_requested
+FROM {table} AS t
+WHERE t.claimed_by = %(worker_id)s AND t.state = 'IN PROGRESS' AND t.cancel_requested IS NOT NULL

@@ -40,6 +40,7 @@ WITH control AS MATERIALIZED (
                     AND w.leaving_at IS NULL
                     AND w.heartbeat > statement_timestamp() - w.lease_seconds * interval '1 s'
             ) AS is_alive
+        OFFSET 0  -- looked up once
     ) AS live
     LEFT JOIN {runner} AS r ON r.task_name = %(name)s
 ),
@@ -302,19 +303,16 @@ reached AS MATERIALIZED (
 
 -- One row of what this pop saw, then the claims in run order.
 SELECT
-    (SELECT is_alive FROM control) AS is_alive,
+    k.is_alive,
     (SELECT count(*) FROM superseded) AS superseded,
-    (SELECT array_agg(v.task_key) FROM verdict AS v WHERE NOT v.is_free) AS blocked,
+    v.blocked,
     (SELECT count(*) < %(count)s FROM candidate)
         AND (SELECT count(*) FROM claimed) = (SELECT count(*) FROM chosen) AS is_exhausted,
-    CASE
-        WHEN %(suspects)s THEN 0
-        ELSE (SELECT count(*) FROM verdict AS v WHERE v.is_free AND v.crashes > 0)
-    END AS suspects,
-    (SELECT count(*) FROM free) > (SELECT count(*) FROM chosen) AS is_limited,
-    (SELECT priority FROM reached) AS priority,
-    (SELECT do_after::text FROM reached) AS do_after,
-    (SELECT seq FROM reached) AS seq,
+    CASE WHEN %(suspects)s THEN 0 ELSE v.suspects END AS suspects,
+    (SELECT count(*) FROM free) > greatest(k.room, 0) AS is_limited,
+    r.priority,
+    r.do_after::text AS do_after,
+    r.seq,
     NULL AS id,
     NULL AS task_key,
     NULL AS attempts,
@@ -324,6 +322,14 @@ SELECT
     NULL AS created_at,
     NULL AS created_by,
     0 AS place
+FROM control AS k
+CROSS JOIN (
+    SELECT
+        array_agg(v.task_key) FILTER (WHERE NOT v.is_free) AS blocked,
+        count(*) FILTER (WHERE v.is_free AND v.crashes > 0) AS suspects
+    FROM verdict AS v
+) AS v
+LEFT JOIN reached AS r ON true
 UNION ALL
 SELECT
     NULL,
