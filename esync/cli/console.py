@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -68,7 +69,12 @@ def main(
     environ: Mapping[str, str] | None = None,
 ) -> NoReturn:
     """Run the console and end the process with its exit code."""
-    run(app, arguments, open_driver=open_driver, environ=environ)
+    run(
+        app,
+        sys.argv[1:] if arguments is None else arguments,
+        open_driver=open_driver,
+        environ=environ,
+    )
 
 
 def _show_demo(session: Session, *, csv: Path | None, key: str | None, rate: float) -> None:

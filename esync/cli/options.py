@@ -35,6 +35,18 @@ def hoist(arguments: Sequence[str]) -> list[str]:
     So that `esync status --table app.queue` works as `esync --table app.queue status` does, without
     three more parameters on every command.
     """
+    first, rest = _split(arguments)
+    return first + rest
+
+
+def called_command(arguments: Sequence[str]) -> str | None:
+    """Return the word that stands where the command does, if one does."""
+    _, rest = _split(arguments)
+    return rest[0] if rest else None
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the options that say which queue, and everything else."""
     first: list[str] = []
     rest: list[str] = []
     pending = iter(arguments)
@@ -47,4 +59,4 @@ def hoist(arguments: Sequence[str]) -> list[str]:
             first.append(argument)
         else:
             rest.append(argument)
-    return first + rest
+    return first, rest

@@ -3,43 +3,38 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import tuple_row
-from psycopg_pool import ConnectionPool, PoolTimeout
 
-from esync.errors import DriverUnavailableError, TaskValueError
+from esync.errors import TaskValueError
 from esync.postgres.faults import translated
-from esync.postgres.lane import CONNECT_TIMEOUT, configure, connect
 from esync.postgres.statements import execute
 from esync.postgres.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from esync.driver import ProducerDriver
     from esync.postgres.link import Connection
     from esync.postgres.names import Names
+    from esync.postgres.pool import Pool
     from esync.task import NewTask
-
-POOL_SIZE = 8
-"""Connections beside the first that one process adds tasks with, at most; opened as needed."""
 
 _PURPOSE = "esync:produce"
 _COPY = "COPY {table} ({id}, data, task_key, task_name, created_by, do_after, priority) FROM STDIN"
 
 
 class PostgresProducer(Store):
-    """Adds tasks through a small pool of connections."""
+    """Adds tasks over one connection, and a small pool for what comes beside it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._pool: ConnectionPool[Connection] | None = None
+        self._pool: Pool | None = None
         self._pool_lock = threading.Lock()  # guards _pool
 
     def add(self, task: NewTask) -> None:
@@ -76,50 +71,24 @@ class PostgresProducer(Store):
             pool.close()
         super().close()
 
-    @contextmanager
-    def _pooled(self) -> Iterator[Connection]:
+    def _pooled(self) -> AbstractContextManager[Connection]:
         """Lend a pooled connection; translate psycopg's errors into ours."""
-        try:
-            conn = self._open_pool().getconn()
-        except PoolTimeout as exc:
-            self._try_connection()
-            raise DriverUnavailableError("every connection of this process is busy") from exc
-        try:
-            with translated():
-                yield conn
-        finally:
-            self._return(conn)
+        return self._open_pool().connection()
 
-    def _return(self, conn: Connection) -> None:
-        with self._pool_lock:
-            pool = self._pool
-        if pool is None:
-            conn.close()
-        else:
-            pool.putconn(conn)
-
-    def _open_pool(self) -> ConnectionPool[Connection]:
+    def _open_pool(self) -> Pool:
         with self._pool_lock:
             if self._pool is not None:
                 return self._pool
-        self._try_connection()
+        from esync.postgres.pool import Pool  # noqa: PLC0415 - workers and single adds need none
+
+        pool = Pool(self._conninfo, purpose=_PURPOSE, settings=self._settings("produce"))
         with self._pool_lock:
             if self._pool is None:
-                self._pool = ConnectionPool(
-                    self._conninfo,
-                    min_size=1,
-                    max_size=POOL_SIZE,
-                    timeout=CONNECT_TIMEOUT,
-                    kwargs={"autocommit": True, "application_name": _PURPOSE},
-                    configure=partial(configure, settings=self._settings("produce")),
-                    name=_PURPOSE,
-                    open=True,
-                )
-            return self._pool
-
-    def _try_connection(self) -> None:
-        """Connect once, for the reason that the pool does not tell."""
-        connect(self._conninfo, purpose=_PURPOSE).close()
+                self._pool = pool
+            lent = self._pool
+        if lent is not pool:
+            pool.close()
+        return lent
 
 
 class _Within:

@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+import typer.main
 
-from esync.cli.options import hoist
+from esync.cli import main as cli_main
+from esync.cli.options import called_command, hoist
 from esync.version import __version__
 
 COMMANDS = (
@@ -26,6 +28,19 @@ def test_help_lists_every_command_and_exit_code(cli):
     assert result.code == 0
     assert all(f"  {command} " in result.out for command in COMMANDS)
     assert "5 left with handlers still" in result.out
+
+
+@pytest.mark.parametrize("names", cli_main.COMMANDS.values())
+def test_a_called_command_loads_its_module_only(names):
+    for name in names:
+        group = typer.main.get_command(cli_main.build(["--table", "t", name]))
+        assert tuple(group.commands) == names
+
+
+def test_the_called_command_is_told_from_the_options_of_the_place():
+    assert called_command(["--dsn", "add", "worker", "--table", "t"]) == "worker"
+    assert called_command(["--help", "worker"]) == "--help"
+    assert called_command(["--dsn"]) is None
 
 
 @pytest.mark.parametrize("command", COMMANDS)

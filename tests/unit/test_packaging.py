@@ -112,7 +112,8 @@ def test_links_of_the_readme_lead_to_files():
 
 def test_readme_lists_every_command(tmp_path):
     code = (
-        "from esync.cli.main import app; import typer; print(*typer.main.get_command(app).commands)"
+        "from esync.cli.main import build; import typer;"
+        " print(*typer.main.get_command(build([])).commands)"
     )
     for command in run_python(code, tmp_path).split():
         assert f"`esync {command}" in README
