@@ -129,6 +129,7 @@ class Engine:
             executor=self._executor,
             presence=presence,
             reporter=self._reporter,
+            look=self._look,
             on_outage=away,
         )
         self._looker = Looker(
@@ -338,11 +339,14 @@ class Engine:
         if runner is None:
             return
         if runner.is_paused:  # perhaps it is not any more
-            self._looker.prod()
+            self._look()
         self._prod(runner)
 
-    def _look_at_all(self) -> None:
+    def _look(self) -> None:
         self._looker.prod()
+
+    def _look_at_all(self) -> None:
+        self._look()
         self._scheduler.look_again()
 
     def _take_lease(self) -> None:

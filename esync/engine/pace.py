@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from esync.driver import Place
 
-_POLLS = (0.02, 0.1, 0.3)
-"""Seconds after falling asleep, for the insert whose commit was slept through."""
 _BLOCKED_SECONDS = 0.1
 _FIRST_LIMITED_WAIT = 0.05
 _SUSPECT_SECONDS = 1.0
@@ -28,11 +26,15 @@ _BUSY_SECONDS = 1.0
 """So long more must be due than a runner has claimed before it is taken out of the sleepers."""
 _STREAM_RATE = 200
 """Claims a second beyond which a runner polls: a wake-up for every insert would cost more."""
+_STREAM_CLAIMS = 5
+"""Of one pop count so many at most: what comes by the hundred is a backlog that is worked off."""
 _STREAM_POLL = 0.005
 _STREAM_RATIO = 4
 """The pause is so many times as long as a pop: a fleet that polls must not keep the lock busy."""
 _STREAM_EMPTY_POPS = 4
 """So many pops in a row find nothing when a stream has ended."""
+_SMOOTHING = 4
+"""Pops that weigh about as much as all before them."""
 
 
 class Pace:
@@ -51,8 +53,9 @@ class Pace:
         """Suspects that the last pop saw and left, and that stand before the others."""
         self.is_written_in = False
         """Inserts send a wake-up: the runner is among the sleepers."""
+        self.pop_seconds = 0.0
+        """How long pops take, the last ones weighing most."""
         self._due_at = 0.0
-        self._polls: list[float] = []
         self._backlog_since: float | None = None
         self._second_at = 0.0
         self._claimed = 0
@@ -143,19 +146,16 @@ class Pace:
 
     def rest(self, now: float) -> bool:
         """Wait for a wake-up; return whether the runner must be written in and pop once more."""
-        if not self.is_written_in:
-            if not self._is_streaming:
-                return True
-            self._due_at = now + max(_STREAM_POLL, _STREAM_RATIO * (now - self._began_at))
+        if self.is_written_in:
             return False
-        if self._polls:
-            self._due_at = now + self._polls.pop(0)
+        if not self._is_streaming:
+            return True
+        self._due_at = now + max(_STREAM_POLL, _STREAM_RATIO * (now - self._began_at))
         return False
 
     def write_in(self) -> None:
         """Note that the runner is among the sleepers now."""
         self.is_written_in = True
-        self._polls = list(_POLLS)
         self._due_at = 0.0
 
     def note_suspects(self, count: int, now: float) -> bool:
@@ -191,13 +191,14 @@ class Pace:
 
     def note_pop(self, now: float, *, claims: int, is_exhausted: bool) -> None:
         """Note what a pop got, and whether it saw everything that was due."""
+        self.pop_seconds += (now - self._began_at - self.pop_seconds) / _SMOOTHING
         if claims:
             self._limited_wait = _FIRST_LIMITED_WAIT
         self._empty_pops = 0 if claims else self._empty_pops + 1
         if (elapsed := now - self._second_at) >= 1.0:
             self._rate = self._claimed / elapsed
             self._claimed, self._second_at = 0, now
-        self._claimed += claims
+        self._claimed += min(claims, _STREAM_CLAIMS)
         if is_exhausted:
             self._backlog_since = None
         elif self._backlog_since is None:

@@ -35,6 +35,8 @@ _NO_PROGRESS_WAIT = 0.1
 _REFUSED_WAIT = 5.0
 _LOOK_PAST = 10
 _LAST_RELEASES = 3
+_LOOKS = (0.02, 0.1, 0.3)
+"""Seconds after falling asleep, for the insert whose commit was slept through."""
 
 
 class Popper(Service):
@@ -49,8 +51,10 @@ class Popper(Service):
         executor: Executor,
         presence: Presence,
         reporter: Reporter,
+        look: Callable[[], None],
         on_outage: Callable[[DriverError], None],
     ) -> None:
+        """`look` has all names looked at, which costs less than a pop for each."""
         super().__init__("popper", on_outage=on_outage)
         self._driver = driver
         self._poll = poll
@@ -60,6 +64,10 @@ class Popper(Service):
         self._reporter = reporter
         self._lease: Lease | None = None
         self._returns: deque[tuple[Runner, Held]] = deque()
+        self._look = look
+        self._look_times: list[float] = []
+        self._tired: list[Runner] = []
+        """Runners that are to be written in as sleepers."""
 
     def give_back(self, runner: Runner, held: Held) -> None:
         """Take a claim that is not to be started; any thread may call."""
@@ -83,7 +91,12 @@ class Popper(Service):
             if self.is_stopping:
                 return
             self._serve(runner, lease)
-        self.wait(self._seconds_to_wait(time.monotonic()))
+        self._keep_sleepers(lease)
+        now = time.monotonic()
+        if self._look_times and now >= self._look_times[0]:
+            self._look_times = [at for at in self._look_times if at > now]
+            self._look()
+        self.wait(self._seconds_to_wait(now))
 
     def on_return(self) -> None:
         """Look at everything: wake-ups were missed, and the sleepers may be gone."""
@@ -161,7 +174,6 @@ class Popper(Service):
             popped = self._pop(runner, lease, count=asked, is_suspect=is_suspect)
             if popped is not None:
                 self._take(runner, popped, lease)
-                self._leave_sleepers(runner, lease)
                 self._plan(runner, popped, asked=asked, is_suspect=is_suspect)
         except BaseException:
             pace.is_prodded = True
@@ -250,22 +262,35 @@ class Popper(Service):
         """Let a runner wait: nothing that is due was left unseen."""
         pace = runner.pace
         if pace.rest(now):
-            self._driver.sleep([runner.name], worker_id=self._presence.worker_id)
-            pace.write_in()  # and it pops once more, for what came before that was visible
+            self._tired.append(runner)
         elif popped.blocked and not popped.claims:
             pace.put_off_limited(now, longest=self._poll)
         if popped.suspects:
             pace.put_off_suspects()
 
-    def _leave_sleepers(self, runner: Runner, lease: Lease) -> None:
-        pace = runner.pace
-        if pace.is_written_in and pace.is_busy(time.monotonic()):
-            self._driver.wake([runner.name], worker_id=lease.worker_id)
-            pace.wake()
+    def _keep_sleepers(self, lease: Lease) -> None:
+        """Write in the runners that found nothing, take out those that are busy."""
+        now = time.monotonic()
+        busy = [one for one in self._runners if one.pace.is_written_in and one.pace.is_busy(now)]
+        if busy:
+            self._driver.wake([runner.name for runner in busy], worker_id=lease.worker_id)
+            for runner in busy:
+                runner.pace.wake()
+        if self._tired:
+            tired, self._tired = list(dict.fromkeys(self._tired)), []
+            try:
+                self._driver.sleep([one.name for one in tired], worker_id=lease.worker_id)
+            except BaseException:
+                for runner in tired:
+                    runner.pace.is_prodded = True
+                raise
+            for runner in tired:
+                runner.pace.write_in()  # and it pops once more, for what was not visible before
+            self._look_times = [time.monotonic() + seconds for seconds in _LOOKS]
 
     def _seconds_to_wait(self, now: float) -> float:
         """Return the seconds after which some runner needs attention by itself."""
-        wait = _LONGEST_WAIT
+        wait = min([_LONGEST_WAIT, *(at - now for at in self._look_times[:1])])
         for runner in self._runners:
             if runner.buffer:
                 has_slots = runner.active < runner.settings.concurrency

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 PREFETCH_SECONDS = 0.1
 """A runner claims as much as it is likely to start within this time, in one pop or two."""
+_PREFETCH_POPS = 4
+"""If pops take long, since many workers share a database, as much as within so many of them."""
+_PREFETCH_LIMIT_SECONDS = 0.5
+"""But no more than that: claims that have waited for a second are given back."""
 AHEAD_LIMIT = 2 * POP_LIMIT
 """Unstarted claims of a runner at most, about: while it performs one pop, the next is made."""
 _SMOOTHING = 8
@@ -176,12 +180,14 @@ class Runner:
         self.average = max(self.average or 0.0, seconds)
 
     def _ahead(self) -> int:
-        """Return how many tasks are likely to start within a tenth of a second."""
+        """Return how many tasks are likely to start until the next pops have brought more."""
         if self.average is None or self.settings.limit is not None or self.settings.stream:
             return 0  # what waits in a buffer counts against a limit, and would starve others
         if self.pace.is_quarantined or self.pace.wants_suspect:
             return 0
-        per_slot = PREFETCH_SECONDS / self.average if self.average > 0 else math.inf
+        seconds = max(PREFETCH_SECONDS, _PREFETCH_POPS * self.pace.pop_seconds)
+        seconds = min(seconds, _PREFETCH_LIMIT_SECONDS)
+        per_slot = seconds / self.average if self.average > 0 else math.inf
         return int(min(self.settings.concurrency * per_slot, AHEAD_LIMIT))
 
     def _useful_slots(self) -> int:

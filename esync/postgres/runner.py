@@ -261,7 +261,7 @@ class PostgresRunner(Store):
         locks = [self.names.lock("runner", params["name"])]
         if params["stream"] is not None:
             locks.append(self.names.lock("stream", params["stream"]))
-        calls = [self._call("lock", {"lock": lock}) for lock in locks]
+        calls = [self._call("lock_briefly", {"lock": lock}) for lock in locks]
         return self._lane("pop").exchange(*calls, self._call("pop", params))[-1]
 
     def _cancel_unknown(self, params: Mapping[str, Any]) -> int:

@@ -22,19 +22,21 @@ if TYPE_CHECKING:
 # value and every table (there are tests of that), so the first is kept.
 _KEEP_PLAN = {"plan_cache_mode": "force_generic_plan"}
 
+# Bitmaps and whole sorts read everything before the first row, where an index has the order or most
+# of it: on a table that was empty when it was planned, a look would read every pending task.
+_IN_ORDER = {"enable_bitmapscan": "off", "enable_sort": "off"}
+
 _SETTINGS: Mapping[str, Mapping[str, str]] = {
     # Pops, looks and rescues: a runner whose lock is held for long must not stall the others.
-    "pop": {**_KEEP_PLAN, "statement_timeout": "30s", "lock_timeout": "1s"},
+    "pop": {**_KEEP_PLAN, **_IN_ORDER, "statement_timeout": "30s", "lock_timeout": "1s"},
     "finish": {**_KEEP_PLAN, "statement_timeout": "30s", "lock_timeout": "10s"},
     # A heartbeat must not wait for what tends the tasks of others.
     "beat": {"statement_timeout": "10s", "lock_timeout": "3s"},
-    # Bitmaps and whole sorts read everything before the first row, where an index has the order
-    # or most of it; parallel workers would hide what a poll costs.
+    # Parallel workers would hide what a poll costs.
     "look": {
+        **_IN_ORDER,
         "statement_timeout": "750ms",
         "default_transaction_read_only": "on",
-        "enable_bitmapscan": "off",
-        "enable_sort": "off",
         "max_parallel_workers_per_gather": "0",
     },
     "act": {"statement_timeout": "30s", "lock_timeout": "5s"},

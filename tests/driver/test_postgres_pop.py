@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from fix_wait import wait_until
-from query_plans import explain, explain_prepared, nodes_of, prepare, scans_of, touched
+from query_plans import TABLE, explain, explain_prepared, nodes_of, prepare, scans_of, touched
 
 from esync.driver import RunnerInfo, WorkerInfo
 from esync.postgres.lane import check_conninfo, connect
@@ -242,6 +242,24 @@ def test_a_plan_made_on_an_empty_queue_serves_a_full_one(
     # Per key: its place, its requests (looked at, then held), whether it runs, and the updates.
     assert 100 <= touched(scans_of(plan)) <= 100 * 10
     assert not [scan for scan in scans_of(plan) if scan["Node Type"] == "Seq Scan"]
+
+
+@pytest.mark.parametrize("verb", ["look", "unknown_names"])
+def test_a_look_finds_the_first_tasks_by_their_order_even_if_that_seems_dear(
+    driver, worker_id, *, sql, verb
+):
+    """Once in fifty fillings of a queue all pending tasks were read and sorted, for each look."""
+    params = {**STATEMENTS[verb], "worker_id": worker_id}
+    with connect(driver._conninfo, purpose="plan", settings=driver._settings("pop")) as conn:
+        # In place of the statistics that made it so: nobody knows which they were.
+        conn.execute("SET enable_indexscan = off")
+        conn.execute("SET enable_indexonlyscan = off")
+        prepare(conn, driver, verb)
+        explain_prepared(conn, driver, verb, params)
+        fill(sql, rows=20_000, keys=20_000)
+        scans = list(scans_of(explain_prepared(conn, driver, verb, params)))
+    assert touched(scans) <= 20
+    assert {scan["Index Name"] for scan in scans} <= {f"{TABLE}_due", f"{TABLE}_cancel"}
 
 
 def test_many_contested_keys_touch_few_rows_with_a_plan_made_on_an_empty_queue(

@@ -147,7 +147,7 @@ def test_a_row_that_moved_on_after_a_lost_reply_is_unknown(make_bench, memory):
 
 def lose_a_pop(faulty, bench, key):
     """Let a pop claim a task and lose its reply."""
-    wait_until(lambda: bench.manager.running or faulty.calls_of("pop") >= 5)
+    wait_until(lambda: bench.manager.running or faulty.calls_of("pop") >= 2)
     real, lost = faulty.pop, []
 
     def pop(name, **options):
@@ -303,7 +303,8 @@ def test_a_lost_listener_is_replaced_and_everybody_looks(make_bench, memory):
     bench.start()
     wakeups = bench.manager._engine._wakeups
     listener = wait_until(lambda: wakeups._listener)
-    wait_until(lambda: faulty.calls_of("pop") >= 5)
+    wait_until(lambda: faulty.calls_of("sleep"))
+    wait_until(lambda: not bench.manager._engine._popper._look_times)  # those after falling asleep
 
     def lost(_timeout):
         raise AWAY

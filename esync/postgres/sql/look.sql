@@ -32,4 +32,6 @@ CROSS JOIN LATERAL (
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, t.{id}, t.cancel_requested
 FROM {table} AS t
-WHERE t.claimed_by = %(worker_id)s AND t.state = 'IN PROGRESS' AND t.cancel_requested IS NOT NULL
+WHERE t.claimed_by = %(worker_id)s
+    AND t.cancel_requested IS NOT NULL
+    AND t.state COLLATE "C" = 'IN PROGRESS'
