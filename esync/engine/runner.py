@@ -33,6 +33,8 @@ _PREFETCH_LIMIT_SECONDS = 0.5
 """But no more than that: claims that have waited for a second are given back."""
 AHEAD_LIMIT = 2 * POP_LIMIT
 """Unstarted claims of a runner at most, about: while it performs one pop, the next is made."""
+_LIMIT_SHARE = 4
+"""Unstarted claims count against a limit: one worker takes a quarter of it at most for them."""
 _SMOOTHING = 8
 """Attempts that weigh as much in the mean run time as everything before them."""
 _TINY_SECONDS = 0.0005
@@ -181,14 +183,16 @@ class Runner:
 
     def _ahead(self) -> int:
         """Return how many tasks are likely to start until the next pops have brought more."""
-        if self.average is None or self.settings.limit is not None or self.settings.stream:
-            return 0  # what waits in a buffer counts against a limit, and would starve others
+        limit = self.settings.limit
+        if self.average is None or self.settings.stream:
+            return 0  # what waits in a buffer keeps a stream from others
         if self.pace.is_quarantined or self.pace.wants_suspect:
             return 0
         seconds = max(PREFETCH_SECONDS, _PREFETCH_POPS * self.pace.pop_seconds)
         seconds = min(seconds, _PREFETCH_LIMIT_SECONDS)
         per_slot = seconds / self.average if self.average > 0 else math.inf
-        return int(min(self.settings.concurrency * per_slot, AHEAD_LIMIT))
+        most = AHEAD_LIMIT if limit is None else limit // _LIMIT_SHARE
+        return int(min(self.settings.concurrency * per_slot, most))
 
     def _useful_slots(self) -> int:
         if self.is_async or self.average is None or self.average > _TINY_SECONDS:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import psycopg
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
-from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
+from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 
 from esync.postgres.arrays import text_array
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     """A statement with $1, $2, ... and their values; lists are arrays."""
 
 _CANCEL_SECONDS = 1.0
+# The prepared statement is gone or another one, as behind a pooler, or its table was altered.
+_UNPREPARED = frozenset({"26000", "42P05", "0A000"})
 
 
 class Link:
@@ -48,8 +50,11 @@ class Link:
 
     @property
     def is_fit(self) -> bool:
-        """Whether the connection works and is in no transaction."""
-        return self._pgconn.transaction_status == TransactionStatus.IDLE
+        """Whether the connection works and nothing is under way on it."""
+        return (
+            self._pgconn.transaction_status == TransactionStatus.IDLE
+            and self._pgconn.pipeline_status == PipelineStatus.OFF
+        )
 
     def has_ended(self) -> bool:
         """Whether the server has closed the connection: it says so before anything is sent."""
@@ -89,7 +94,7 @@ class Link:
         self._pgconn.exit_pipeline_mode()
         for result in results:
             if result.status == ExecStatus.FATAL_ERROR:
-                raise error_from_result(result, self._encoding)
+                raise self._error(result)
         return [self._loaded(result) for result in results]
 
     def _prepared(self, statement: bytes) -> bytes:
@@ -102,9 +107,15 @@ class Link:
             (result,) = self._results()
             self._pgconn.exit_pipeline_mode()
             if result.status != ExecStatus.COMMAND_OK:
-                raise error_from_result(result, self._encoding)
+                raise self._error(result)
             self._names[statement] = name
         return name
+
+    def _error(self, result: PGresult) -> psycopg.Error:
+        error = error_from_result(result, self._encoding)
+        if error.sqlstate in _UNPREPARED:
+            self.close()  # or it would fail for ever
+        return error
 
     def _texts(self, values: Sequence[Any]) -> list[bytes | None]:
         texts = [

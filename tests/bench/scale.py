@@ -6,7 +6,7 @@ import statistics
 import time
 from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -34,6 +34,8 @@ class Case:
     what: str
     least: float
     names: int = 1
+    options: dict[str, float] = field(default_factory=dict)
+    """Settings of the handlers."""
     once: Callable[[str], None] | None = None
     """Fills the table before everything."""
     always: Callable[[str], None] | None = None
@@ -57,6 +59,11 @@ def run(server: Server, *, runs: int, quick: bool, finished: int = 10_000_000) -
             always=partial(_tomorrow, count=later, priority=5),
         ),
         Case(what="200 names against 1", least=0.7, names=200),
+        Case(
+            what="interval, timeout, concurrency 8 and limit 2,000 against none of them",
+            least=0.9,
+            options={"interval": 3600.0, "timeout": 30.0, "concurrency": 8, "limit": 2000},
+        ),
         Case(
             what=f"{finished:,} finished rows beside",
             least=0.9,
@@ -84,7 +91,7 @@ def _compare(server: Server, case: Case, *, tasks: int, runs: int, needs: list[l
         if case.once is not None:
             case.once(grown)
         ones = stack.enter_context(crew(server, bare))
-        others = stack.enter_context(crew(server, grown, names=case.names))
+        others = stack.enter_context(crew(server, grown, names=case.names, options=case.options))
         for _ in range(runs):
             base.append(_round(ones, tasks))
             measured.append(_round(others, tasks, prepare=case.always, keep=bool(case.once)))

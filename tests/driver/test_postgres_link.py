@@ -13,7 +13,7 @@ from fix_wait import wait_until
 
 from esync.errors import DriverError, DriverUnavailableError
 from esync.postgres.driver import PostgresDriver
-from esync.postgres.lane import check_conninfo, connect
+from esync.postgres.lane import Lane, check_conninfo, connect
 from esync.postgres.link import Link
 from esync.task_manager import TaskManager
 
@@ -162,3 +162,18 @@ def test_a_statement_that_cannot_be_prepared_is_told_each_time(link):
         with pytest.raises(psycopg.errors.UndefinedTable):
             link.exchange((b"SELECT FROM nothing", []))
     assert link.exchange((b"SELECT 1", [])) == [[(1,)]]
+
+
+@pytest.mark.parametrize(
+    "spoil", ["DEALLOCATE ALL", "ALTER TABLE message_queue ALTER seq TYPE integer"]
+)
+def test_a_prepared_statement_that_is_of_no_use_any_more_is_prepared_again(database, spoil):
+    lane = Lane(check_conninfo(database), purpose="test", settings={})
+    call = (b"SELECT seq FROM message_queue", [])
+    assert lane.exchange(call) == [[]]
+    with lane.connection() as conn:
+        conn.execute(spoil)
+    with pytest.raises(DriverError):
+        lane.exchange(call)
+    assert lane.exchange(call) == [[]]
+    lane.close()

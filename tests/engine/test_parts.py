@@ -285,11 +285,14 @@ def test_a_runner_whose_pops_take_long_claims_for_longer(pop_seconds, room):
     assert one.room() == room
 
 
-@pytest.mark.parametrize("settings", [{"limit": 8}, {"stream": "netsuite"}])
-def test_a_limited_runner_claims_nothing_ahead(settings):
+@pytest.mark.parametrize(
+    ("settings", "room"),
+    [({"limit": 8}, 4), ({"limit": 400}, 100), ({"limit": 4000}, 400), ({"stream": "netsuite"}, 4)],
+)
+def test_a_limited_runner_claims_a_part_of_its_limit_ahead(settings, room):
     one = runner(concurrency=4, **settings)
     one.note_seconds(0.001, 1)
-    assert one.room() == 4
+    assert one.room() == room
 
 
 def test_a_runner_with_a_full_buffer_wants_nothing():
