@@ -153,10 +153,9 @@ WHERE state IN ('READY', 'RETRY');
 CREATE UNIQUE INDEX :"running" ON :"schema".:"table" (task_name, task_key)
 WHERE state = 'IN PROGRESS';
 
--- look: the attempts of a worker that somebody asked to cancel. Without the state, so that no
--- statistics can make the planner take the index of what runs and read all of that.
+-- look: the attempts of a worker that somebody asked to cancel.
 CREATE INDEX :"cancel" ON :"schema".:"table" (claimed_by)
-WHERE cancel_requested IS NOT NULL;
+WHERE state = 'IN PROGRESS' AND cancel_requested IS NOT NULL;
 
 -- Operators: the last attempts of a name that ended. Superseded rows are apart, or a hundred
 -- thousand of them would stand between the reader and the last message.

@@ -193,13 +193,6 @@ class Screen:
         """Wait until the screen no longer shows a text."""
         await self.until(lambda: part not in self.text, what=f"no {part}")
 
-    async def settle(self, driver):
-        """Wait until the polls that opening and moving asked for are over."""
-        reads = -1
-        while reads != len(driver.reads):
-            reads = len(driver.reads)
-            await self.pilot.pause(0.2)
-
     async def until(self, condition, *, what=""):
         deadline = time.monotonic() + PATIENCE
         while not condition():

@@ -151,7 +151,7 @@ class DetailScreen(ConsoleScreen):
                 history_row(task, state.clock, is_this=task.task_id == self._task_id)
                 for task in detail.history
             ]
-            self.query_one(Table).show(HISTORY_COLUMNS, rows)
+            self.query_one(Table).show(HISTORY_COLUMNS, rows, reading=detail)
             return
         parts = (message_lines, attempt_lines, data_lines)
         self.query_one("#body", Lines).show(parts[self._tab](detail))

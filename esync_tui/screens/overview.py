@@ -135,6 +135,7 @@ class OverviewScreen(ConsoleScreen):
                 name_row(view, second=second, is_lost=state.is_lost, is_wide=self._is_wide)
                 for view in views
             ],
+            reading=overview,
             lines_per_row=2 if is_double else 1,
             empty=self._empty(state),
         )

@@ -256,6 +256,7 @@ class TasksScreen(ConsoleScreen):
         self.query_one(Table).show(
             columns(self.where),
             [task_row(task, state) for task in page.rows],
+            reading=page,
             empty=self._why_empty(),
             is_new_list=is_new,
         )
@@ -269,7 +270,11 @@ class TasksScreen(ConsoleScreen):
         if state.picture.page_error is not None and not state.is_lost:
             text = f"this list could not be read: {state.picture.page_error}"
         self.query_one(Table).show(
-            columns(self.where), (), empty=((Piece(f"   {text}", "muted"),),), is_new_list=True
+            columns(self.where),
+            (),
+            reading=None,
+            empty=((Piece(f"   {text}", "muted"),),),
+            is_new_list=True,
         )
 
     def _why_empty(self) -> tuple[Pieces, ...]:

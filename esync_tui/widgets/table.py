@@ -84,6 +84,7 @@ class Table(ScrollView, Toned, can_focus=True):
         self._cursor = 0
         self._lines_per_row = 1
         self._empty: tuple[Pieces, ...] = ()
+        self._reading: object = None
         self.marks: frozenset[Hashable] = frozenset()
 
     @property
@@ -115,22 +116,25 @@ class Table(ScrollView, Toned, can_focus=True):
         columns: Sequence[Column],
         rows: Sequence[Row],
         *,
+        reading: object,
         lines_per_row: int = 1,
         empty: tuple[Pieces, ...] = (),
         is_new_list: bool = False,
     ) -> None:
         """Replace the rows. The cursor stays on its key; `is_new_list` puts it on the first row.
 
-        A row under the cursor that has left the list stays for one refresh more, as gone.
+        A row under the cursor that has left the list stays for one refresh more, as gone: as long
+        as what is drawn comes from the same `reading`.
         """
         before = self.cursor_row
+        is_drawn_again, self._reading = reading is self._reading, reading
         self._columns, self._empty, self._lines_per_row = tuple(columns), empty, lines_per_row
         self._rows = tuple(rows)
         self._widest = _widest(self._columns, self._rows)
         if is_new_list:
             self._cursor = 0
         elif before is not None:
-            self._follow(before)
+            self._follow(before, may_stay=is_drawn_again or not before.is_gone)
         self._cursor = max(0, min(self._cursor, len(self._rows) - 1))
         self.virtual_size = Size(self._width, 1 + len(self._rows) * lines_per_row)
         if is_new_list:
@@ -236,13 +240,13 @@ class Table(ScrollView, Toned, can_focus=True):
             left -= more
         return list(cells.items())
 
-    def _follow(self, before: Row) -> None:
+    def _follow(self, before: Row, *, may_stay: bool) -> None:
         """Keep the cursor on its key; a key that has left stays once more, struck through."""
         for index, row in enumerate(self._rows):
             if row.key == before.key:
                 self._cursor = index
                 return
-        if not before.is_gone and len(before.cells) == len(self._columns):
+        if may_stay and len(before.cells) == len(self._columns):
             at = min(self._cursor, len(self._rows))
             gone = replace(before, is_gone=True)
             self._rows = (*self._rows[:at], gone, *self._rows[at:])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from uuid import UUID
 
-from fix_console import LARGE, FakeDriver, detail_of, on_console, task_row
+from fix_console import LARGE, PATIENCE, FakeDriver, detail_of, on_console, task_row
 
 from esync.errors import DriverUnavailableError
 from esync.snapshot import Count, Cursor, Filter, Precision
@@ -119,7 +120,6 @@ def test_a_row_that_left_the_list_is_struck_through_and_not_acted_on():
         await open_tasks(screen)
         await screen.press("j")
         table = screen.app.screen.query_one("#tasks")
-        await screen.settle(driver)  # a second poll would take the row away at once
         driver.rows = (driver.rows[0], driver.rows[2])
         await screen.press("r")
         await screen.until(lambda: table.cursor_row.is_gone)
@@ -128,6 +128,34 @@ def test_a_row_that_left_the_list_is_struck_through_and_not_acted_on():
         await screen.see("requeue: that task has just left this list")
         await screen.press("r")
         await screen.until(lambda: table.cursor_key == UUID(int=3))
+
+    on_console(scenario, driver=driver, interval=30.0)
+
+
+def test_a_row_that_left_the_list_stays_while_the_same_reading_is_drawn_again():
+    driver, may_count = FakeDriver(rows=rows(3)), threading.Event()
+    may_count.set()
+    count = driver.count_tasks
+
+    def count_late(where, *, cap):
+        may_count.wait(PATIENCE)
+        return count(where, cap=cap)
+
+    driver.count_tasks = count_late
+
+    async def scenario(screen):
+        await open_tasks(screen)
+        await screen.see("3 match")
+        await screen.press("j")
+        table = screen.app.screen.query_one("#tasks")
+        driver.rows = (driver.rows[0], driver.rows[2])
+        may_count.clear()
+        await screen.press("r")
+        await screen.until(lambda: table.cursor_row.is_gone)
+        may_count.set()
+        await screen.see("2 match")
+        assert table.cursor_row.is_gone
+        assert "C-2" in screen.line(">")
 
     on_console(scenario, driver=driver, interval=30.0)
 
