@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _KEEP_PLAN = {"plan_cache_mode": "force_generic_plan"}
 
 # Bitmaps and whole sorts read everything before the first row, where an index has the order or most
-# of it: on a table that was empty when it was planned, a look would read every pending task.
+# of it: with unlucky statistics a look read and sorted every pending task.
 _IN_ORDER = {"enable_bitmapscan": "off", "enable_sort": "off"}
 
 _SETTINGS: Mapping[str, Mapping[str, str]] = {

@@ -203,6 +203,20 @@ def test_a_table_in_use_is_not_waited_for_long(empty_database, monkeypatch):
     assert migrate(empty_database) == [first.name]
 
 
+def test_an_older_schema_is_told_and_brought_up_to_date(empty_database, monkeypatch):
+    files = migrations.list_migrations()
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "list_migrations", lambda: files[:1])
+        assert migrate(empty_database) == [files[0].name]
+    with pytest.raises(SchemaError, match=r"version 1, this esync needs 2; run `esync migrate`"):
+        check(empty_database)
+    assert migrate(empty_database) == [file.name for file in files[1:]]
+    check(empty_database)
+    indexes = "SELECT indexname, indexdef FROM pg_indexes WHERE indexname = 'message_queue_cancel'"
+    ((_, definition),) = query(empty_database, indexes)
+    assert definition.endswith("(claimed_by) WHERE (cancel_requested IS NOT NULL)")
+
+
 def test_names_of_ones_own_are_quoted(empty_database):
     migrate(empty_database, schema="Sync Ünit", table="Order; DROP")
     driver = PostgresDriver(empty_database, schema="Sync Ünit", table="Order; DROP")

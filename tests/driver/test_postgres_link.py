@@ -21,21 +21,8 @@ _PRODUCERS = "application_name LIKE 'esync:produce%' AND datname = current_datab
 
 
 @pytest.fixture
-def driver(database):
-    driver = PostgresDriver(database)
-    yield driver
-    driver.close()
-
-
-@pytest.fixture
 def tasks(driver):
     return TaskManager(driver)
-
-
-@pytest.fixture
-def observer(database):
-    with psycopg.connect(database, autocommit=True) as conn:
-        yield conn
 
 
 @pytest.fixture
@@ -56,16 +43,16 @@ def _is_waiting_for_lock(conn):
     )
 
 
-def test_an_add_needs_one_connection_and_no_pool(tasks, observer):
+def test_an_add_needs_one_connection_and_no_pool(tasks, conn):
     for number in range(20):
         tasks.add_task("name", str(number))
-    assert _one(observer, f"SELECT count(*) FROM pg_stat_activity WHERE {_PRODUCERS}") == 1
+    assert _one(conn, f"SELECT count(*) FROM pg_stat_activity WHERE {_PRODUCERS}") == 1
 
 
-def test_a_connection_that_the_server_has_ended_is_opened_again_unnoticed(tasks, observer):
+def test_a_connection_that_the_server_has_ended_is_opened_again_unnoticed(tasks, conn):
     tasks.add_task("name", "before")
     ended = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {_PRODUCERS}"
-    assert _one(observer, ended)
+    assert _one(conn, ended)
     tasks.add_task("name", "after")
     assert tasks.get_task_count() == 2
 
@@ -76,44 +63,42 @@ def test_threads_add_beside_each_other(tasks):
     assert tasks.get_task_count() == 400
 
 
-def test_an_add_that_waits_keeps_no_other_thread_waiting(tasks, observer, database):
+def test_an_add_that_waits_keeps_no_other_thread_waiting(tasks, conn, database):
     tasks.add_task("name", "first")
     with psycopg.connect(database) as holder, ThreadPoolExecutor(2) as threads:
         holder.execute("LOCK TABLE message_queue IN EXCLUSIVE MODE")
         waiting = [threads.submit(tasks.add_task, "name", key) for key in ("a", "b")]
-        wait_until(lambda: _is_waiting_for_lock(observer) == 2)
+        wait_until(lambda: _is_waiting_for_lock(conn) == 2)
         holder.rollback()
         for future in waiting:
             future.result(timeout=10)
     assert tasks.get_task_count() == 3
 
 
-def test_the_largest_data_and_every_character_is_stored_as_it_is(tasks, observer):
+def test_the_largest_data_and_every_character_is_stored_as_it_is(tasks, conn):
     text = "x" * (1024 * 1024 - 100) + "é\u2028𝄞\\'\""
     tasks.add_task("näme", "kéy'\"\\", {"text": text})
-    assert _one(observer, "SELECT task_name || ' ' || task_key FROM message_queue") == (
-        "näme kéy'\"\\"
-    )
-    assert _one(observer, "SELECT data->>'text' FROM message_queue") == text
+    assert _one(conn, "SELECT task_name || ' ' || task_key FROM message_queue") == ("näme kéy'\"\\")
+    assert _one(conn, "SELECT data->>'text' FROM message_queue") == text
 
 
-def test_what_the_database_refuses_is_told_and_costs_no_connection(tasks, observer):
+def test_what_the_database_refuses_is_told_and_costs_no_connection(tasks, conn):
     tasks.add_task("name", "first")
-    pid = _one(observer, f"SELECT pid FROM pg_stat_activity WHERE {_PRODUCERS}")
-    observer.execute("ALTER TABLE message_queue ADD CONSTRAINT house CHECK (task_key <> 'bad')")
+    pid = _one(conn, f"SELECT pid FROM pg_stat_activity WHERE {_PRODUCERS}")
+    conn.execute("ALTER TABLE message_queue ADD CONSTRAINT house CHECK (task_key <> 'bad')")
     with pytest.raises(DriverError, match="house"):
         tasks.add_task("name", "bad")
     tasks.add_task("name", "good")
-    assert _one(observer, f"SELECT pid FROM pg_stat_activity WHERE {_PRODUCERS}") == pid
+    assert _one(conn, f"SELECT pid FROM pg_stat_activity WHERE {_PRODUCERS}") == pid
 
 
-def test_an_interrupted_add_ends_and_is_not_stored_later(tasks, observer, database):
+def test_an_interrupted_add_ends_and_is_not_stored_later(tasks, conn, database):
     tasks.add_task("name", "first")
     with psycopg.connect(database) as holder:
         holder.execute("LOCK TABLE message_queue IN EXCLUSIVE MODE")
 
         def interrupt():
-            wait_until(lambda: _is_waiting_for_lock(observer))
+            wait_until(lambda: _is_waiting_for_lock(conn))
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
         interrupter = threading.Thread(target=interrupt)
@@ -121,7 +106,7 @@ def test_an_interrupted_add_ends_and_is_not_stored_later(tasks, observer, databa
         with pytest.raises(KeyboardInterrupt):
             tasks.add_task("name", "interrupted")
         interrupter.join()
-        wait_until(lambda: not _is_waiting_for_lock(observer))
+        wait_until(lambda: not _is_waiting_for_lock(conn))
     tasks.add_task("name", "last")
     assert tasks.get_task_count() == 2
 
@@ -149,12 +134,12 @@ def test_text_with_nul_is_refused_and_not_cut(link):
     assert link.is_fit
 
 
-def test_a_call_that_fails_undoes_those_before_it(link, tasks, observer):
+def test_a_call_that_fails_undoes_those_before_it(link, tasks, conn):
     tasks.add_task("name", "kept")
     with pytest.raises(psycopg.errors.DivisionByZero):
         link.exchange((b"DELETE FROM message_queue", []), (b"SELECT 1 / $1::int", [0]))
     assert link.is_fit
-    assert _one(observer, "SELECT count(*) FROM message_queue") == 1
+    assert _one(conn, "SELECT count(*) FROM message_queue") == 1
 
 
 def test_a_statement_that_cannot_be_prepared_is_told_each_time(link):
@@ -171,8 +156,8 @@ def test_a_prepared_statement_that_is_of_no_use_any_more_is_prepared_again(datab
     lane = Lane(check_conninfo(database), purpose="test", settings={})
     call = (b"SELECT seq FROM message_queue", [])
     assert lane.exchange(call) == [[]]
-    with lane.connection() as conn:
-        conn.execute(spoil)
+    with lane.connection() as ours:
+        ours.execute(spoil)
     with pytest.raises(DriverError):
         lane.exchange(call)
     assert lane.exchange(call) == [[]]

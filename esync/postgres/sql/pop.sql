@@ -101,8 +101,8 @@ wanted AS MATERIALIZED (
 
 -- Most keys have one pending request, which nobody has ever held (xmax), and do not run: those are
 -- claimed as they are. Somebody who takes hold of one at this moment is waited for; if it has
--- changed the row, the row is left to the next pop (is_exhausted). LATERAL with LIMIT, so that no statistics can make the planner
--- read all pending or running rows instead of one key's.
+-- changed the row, the row is left to the next pop (is_exhausted). LATERAL with LIMIT, so that no
+-- statistics can make the planner read all pending or running rows instead of one key's.
 plain AS MATERIALIZED (
     SELECT w.place, w.task_key, w.row_id
     FROM wanted AS w
