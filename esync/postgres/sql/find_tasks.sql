@@ -9,7 +9,7 @@ CROSS JOIN LATERAL (
         FROM {table} AS t
         WHERE t.task_key = %(key)s::text
             AND t.task_name COLLATE "C" = n.task_name
-            AND t.state IN ('READY', 'RETRY')
+            AND t.state COLLATE "C" IN ('READY', 'RETRY')
         ORDER BY t.seq DESC
         LIMIT %(limit)s::bigint
     )

@@ -24,7 +24,7 @@ SELECT
         FROM {table} AS n
         WHERE n.task_key = t.task_key
             AND n.task_name COLLATE "C" = t.task_name
-            AND n.state IN ('READY', 'RETRY')
+            AND n.state COLLATE "C" IN ('READY', 'RETRY')
             AND n.seq > t.seq
     ) OR EXISTS (
         SELECT

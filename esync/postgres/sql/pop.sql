@@ -111,7 +111,7 @@ plain AS MATERIALIZED (
         FROM {table} AS t
         WHERE t.task_key = w.task_key
             AND t.task_name COLLATE "C" = %(name)s
-            AND t.state IN ('READY', 'RETRY')
+            AND t.state COLLATE "C" IN ('READY', 'RETRY')
             AND (t.do_after <= statement_timestamp() OR t.state = 'RETRY')
             AND t.ctid <> w.row_id
         LIMIT 1
@@ -158,7 +158,7 @@ seen AS MATERIALIZED (
             FROM {table} AS t
             WHERE t.task_key = w.task_key
                 AND t.task_name COLLATE "C" = %(name)s
-                AND t.state IN ('READY', 'RETRY')
+                AND t.state COLLATE "C" IN ('READY', 'RETRY')
                 AND (t.do_after <= statement_timestamp() OR t.state = 'RETRY')
             ORDER BY t.seq DESC
             LIMIT (SELECT budget + 1 FROM share)
@@ -179,7 +179,7 @@ held AS MATERIALIZED (
         FROM {table} AS t
         WHERE t.task_key = w.task_key
             AND t.task_name COLLATE "C" = %(name)s
-            AND t.state IN ('READY', 'RETRY')
+            AND t.state COLLATE "C" IN ('READY', 'RETRY')
             AND (t.do_after <= statement_timestamp() OR t.state = 'RETRY')
         ORDER BY t.seq DESC
         LIMIT (SELECT budget FROM share)
@@ -281,7 +281,8 @@ claimed AS (
         superseded_by = NULL,
         cancel_requested = NULL
     WHERE t.ctid = ANY (ARRAY(SELECT row_id FROM chosen))
-        AND t.state COLLATE "C" IN ('READY', 'RETRY')
+        -- The collation of no index, so that none is read in place of the rows.
+        AND t.state COLLATE "POSIX" IN ('READY', 'RETRY')
         AND t.do_after <= statement_timestamp()
     RETURNING
         t.{id} AS id,

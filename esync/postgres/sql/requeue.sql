@@ -19,7 +19,7 @@ WITH target AS MATERIALIZED (
                 FROM {table} AS o
                 WHERE o.task_key = t.task_key
                     AND o.task_name COLLATE "C" = %(name)s::text
-                    AND o.state IN ('READY', 'RETRY')
+                    AND o.state COLLATE "C" IN ('READY', 'RETRY')
                     AND o.seq > t.seq
                 LIMIT 1
             )
