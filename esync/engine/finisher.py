@@ -1,4 +1,4 @@
-"""Records outcomes: at once when idle, and all that gathered while the last write was under way."""
+"""Records outcomes: at once when idle, and otherwise all that gathered since the last write."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("esync.engine")
 
 BATCH_LIMIT = 1000
+_ENOUGH = 250
+"""So many outcomes are written without letting more gather."""
+_GATHER_RATIO = 10
+"""Outcomes gather for so many times as long as the last write took: where many workers share a
+database, few writes of many rows cost it far less than many writes of one."""
+_GATHER_LIMIT_SECONDS = 0.1
 
 
 @dataclass(slots=True)
@@ -66,22 +72,37 @@ class Finisher(Service):
         self._queue: deque[Ended] = deque()
         self._batch: _Batch | None = None
         self._flush_until = math.inf
+        self._gathers_until = 0.0
+        self._is_gathering = False
+        self._is_urgent = False
 
     def put(self, ended: Ended) -> None:
         """Take an outcome to record."""
         self._queue.append(ended)
-        self.prod()
+        if ended.runner.awaits_ends:
+            self._is_urgent = True
+        if not self._is_gathering or self._is_urgent or len(self._queue) >= _ENOUGH:
+            self.prod()
 
     def tick(self) -> None:
         """Record what gathered, or wait for something."""
         self._wake.clear()
-        self._batch = self._batch or self._take()
-        if self._batch is None:
+        self._is_gathering = False
+        if self._batch is None and not self._queue:
             if not self.is_stopping:
                 self.wait(None)
             return
-        self._write(self._batch)
-        self._batch = None
+        if self._gather():
+            return
+        self._is_urgent = False
+        self._batch = self._batch or self._take()
+        if self._batch is not None:
+            began = time.monotonic()
+            self._write(self._batch)
+            self._batch = None
+            now = time.monotonic()
+            gathering = min(_GATHER_RATIO * (now - began), _GATHER_LIMIT_SECONDS)
+            self._gathers_until = now + gathering
 
     def flush(self, seconds: float) -> bool:
         """Record what is left and stop; return whether everything was recorded in time."""
@@ -101,6 +122,19 @@ class Finisher(Service):
                     log.warning("finisher: %s; the last outcomes were not recorded", exc)
                     return
                 pause(seconds)
+
+    def _gather(self) -> bool:
+        """Wait for more, if a write now would follow the last one closely; return whether."""
+        seconds = self._gathers_until - time.monotonic()
+        if self._batch or self.is_stopping or seconds <= 0:
+            return False
+        # The flag comes before what it waits for is looked at, so that no outcome is missed.
+        self._is_gathering = True
+        if self._is_urgent or len(self._queue) >= _ENOUGH:
+            self._is_gathering = False
+            return False
+        self.wait(seconds)
+        return True
 
     def _take(self) -> _Batch | None:
         """Return outcomes of one lease, in the order in which they came."""

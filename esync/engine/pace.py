@@ -54,7 +54,7 @@ class Pace:
         self.is_written_in = False
         """Inserts send a wake-up: the runner is among the sleepers."""
         self.pop_seconds = 0.0
-        """How long pops take, the last ones weighing most."""
+        """How long it takes to get something popped, the last pops weighing most."""
         self._due_at = 0.0
         self._backlog_since: float | None = None
         self._second_at = 0.0
@@ -64,6 +64,7 @@ class Pace:
         self._place: Place | None = None
         self._place_until = 0.0
         self._began_at = 0.0
+        self._tried_at: float | None = None
         self._is_from_start = True
         self._suspects_at = 0.0
         self._drain_until = 0.0
@@ -88,6 +89,8 @@ class Pace:
         self.is_prodded = False
         self.has_left_out = False
         self._began_at = now
+        if self._tried_at is None:
+            self._tried_at = now
         self._due_at = math.inf
         if now >= self._timer:
             with self._lock:
@@ -130,6 +133,11 @@ class Pace:
                 hits = [self._blocked.pop(key, None) for key in keys]
                 return self.waits_for_end or any(hits)
         return self.waits_for_end
+
+    @property
+    def awaits_ends(self) -> bool:
+        """Whether a key is blocked, or tasks wait for a suspect; any thread may ask."""
+        return bool(self._blocked) or self.is_quarantined or self.wants_suspect
 
     def go_on(self) -> None:
         """Pop again at once."""
@@ -191,7 +199,9 @@ class Pace:
 
     def note_pop(self, now: float, *, claims: int, is_exhausted: bool) -> None:
         """Note what a pop got, and whether it saw everything that was due."""
-        self.pop_seconds += (now - self._began_at - self.pop_seconds) / _SMOOTHING
+        if claims or is_exhausted:  # otherwise others were at it: this try goes on with the next
+            tried_at, self._tried_at = self._tried_at or self._began_at, None
+            self.pop_seconds += (now - tried_at - self.pop_seconds) / _SMOOTHING
         if claims:
             self._limited_wait = _FIRST_LIMITED_WAIT
         self._empty_pops = 0 if claims else self._empty_pops + 1
@@ -234,6 +244,7 @@ class Pace:
         self.is_prodded = True
         self.wants_suspect = False
         self._backlog_since = None
+        self._tried_at = None
         self._place = None
 
     @property

@@ -90,6 +90,11 @@ class Runner:
         """Slots that are at work."""
         return self._active
 
+    @property
+    def awaits_ends(self) -> bool:
+        """Whether something may wait for the end of an attempt, here or in another worker."""
+        return self.settings.stream or self.settings.limit is not None or self.pace.awaits_ends
+
     def set_interval(self, interval: float | None) -> None:
         """Use an operator's interval, or the handler's own again."""
         wanted = self.settings.backoff

@@ -512,3 +512,14 @@ def test_suspects_and_others_alternate():
     # None could be had: the others go on for a while.
     assert not pace.note_suspects(1, 0.5)
     assert pace.note_suspects(1, 1.5)
+
+
+def test_a_pop_takes_as_long_as_it_was_tried():
+    pace = Pace()
+    for began, ended, claims in [(10.0, 10.05, 0), (10.15, 10.2, 0), (10.3, 10.4, 7)]:
+        pace.begin(began)
+        pace.note_pop(ended, claims=claims, is_exhausted=False)
+    assert pace.pop_seconds == pytest.approx(0.4 / 4)
+    pace.begin(11.0)
+    pace.note_pop(11.1, claims=0, is_exhausted=True)
+    assert pace.pop_seconds == pytest.approx(0.1)
