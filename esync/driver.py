@@ -117,6 +117,8 @@ class Look(NamedTuple):
     """Seconds between attempts where an operator has overridden the handler's."""
     cancels: Mapping[UUID, str]
     """IN PROGRESS tasks of this worker that somebody asked to cancel: who and why."""
+    has_lost_worker: bool
+    """The lease of some worker has run out: it is time to rescue."""
 
 
 class Rescued(NamedTuple):
@@ -173,10 +175,12 @@ class RunnerDriver(Protocol):
         crashes: its process must end at once.
         """
 
-    def rescue(self, *, max_crashes: int) -> Rescued:
+    def rescue(self, *, max_crashes: int, sweep: bool = True) -> Rescued:
         """Give back tasks of workers whose lease ran out, and of legacy processors.
 
         As many as do not keep others waiting for long: call it again until it finds none.
+        A `sweep` reads all that runs, for tasks whose worker was taken out before; without one
+        nothing is read unless a lease has run out.
         """
 
     def cancel_unknown(self, *, grace: float, forget_after: float) -> Mapping[str, int]:

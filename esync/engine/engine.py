@@ -138,6 +138,7 @@ class Engine:
             runners=self._runners,
             presence=presence,
             prod=self._prod,
+            rescue=self._rescue,
             on_outage=away,
         )
         self._rescuer = Rescuer(
@@ -333,7 +334,7 @@ class Engine:
     def _wake(self, payload: str) -> None:
         if payload == EVERYBODY:
             self._look_at_all()
-            self._rescuer.prod()
+            self._rescue()
             return
         runner = self._runners.get(payload)
         if runner is None:
@@ -344,6 +345,9 @@ class Engine:
 
     def _look(self) -> None:
         self._looker.prod()
+
+    def _rescue(self) -> None:
+        self._rescuer.prod()
 
     def _look_at_all(self) -> None:
         self._look()

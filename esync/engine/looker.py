@@ -29,22 +29,27 @@ class Looker(Service):
         runners: Mapping[str, Runner],
         presence: Presence,
         prod: Callable[[Runner], None],
+        rescue: Callable[[], None],
         on_outage: Callable[[DriverError], None],
     ) -> None:
-        """`prod` is told of runners that may have something to pop, or to give back."""
+        """`prod` is told of runners that may have something to pop, or to give back.
+
+        `rescue` is called when a worker was lost.
+        """
         super().__init__("looker", on_outage=on_outage)
         self._driver = driver
         self._poll = poll
         self._runners = runners
         self._presence = presence
         self._prod = prod
+        self._rescue = rescue
 
     def tick(self) -> None:
         """Look, then wait for the next time."""
         self._wake.clear()
         wait = self._poll
         lease = self._presence.lease
-        if self._runners and lease is not None:
+        if lease is not None:
             look = self._driver.look(self._runners.keys(), worker_id=lease.worker_id)
             self._apply(look)
             if look.next_due is not None:
@@ -58,6 +63,8 @@ class Looker(Service):
             self._apply_to(runner, look, is_due=name in look.due)
         if look.cancels:
             _cancel(self._runners.values(), look.cancels)
+        if look.has_lost_worker:
+            self._rescue()
 
     def _apply_to(self, runner: Runner, look: Look, *, is_due: bool) -> None:
         was_paused, runner.is_paused = runner.is_paused, runner.name in look.paused

@@ -44,26 +44,39 @@ class Rescuer(Service):
         self._presence = presence
         self._reporter = reporter
         self._report = report
+        self._sweep_at = 0.0
         self._unknown_at = 0.0
 
     def tick(self) -> None:
-        """Wait for the next turn, or for a worker that leaves, then rescue."""
+        """Wait for the next turn, or for a worker that was lost or leaves, then rescue."""
         self.wait(self._settings.beat_interval)
-        if self._wake.is_set():
+        is_prodded = self._wake.is_set()
+        if is_prodded:
             self._wake.clear()
             self._stopping.wait(min(_LEAVING_SECONDS, self._settings.beat_interval))
         if self.is_stopping or not self._presence.is_steady():
             self.ask_nothing()
             return
-        while self._rescue() and not self.is_stopping:
-            pass  # one rescue gives back so many only
         now = time.monotonic()
+        is_sweep, is_unknown_due = now >= self._sweep_at, now >= self._unknown_at
+        if not (is_prodded or is_sweep or is_unknown_due):
+            self.ask_nothing()
+            return
+        if is_prodded or is_sweep:
+            self._rescue_all(sweep=is_sweep)
+        if is_sweep:
+            self._sweep_at = now + self._settings.lease
         # One pass cancels some of a name only: while it finds any, the next comes soon.
-        if now >= self._unknown_at and not self._cancel_unknown():
+        if is_unknown_due and not self._cancel_unknown():
             self._unknown_at = now + min(self._settings.unhandled_grace, _UNKNOWN_SECONDS)
 
-    def _rescue(self) -> bool:
-        rescued = self._driver.rescue(max_crashes=self._settings.max_crashes)
+    def _rescue_all(self, *, sweep: bool) -> None:
+        """Rescue until nothing is found: one rescue gives back so many only."""
+        while self._rescue(sweep=sweep) and not self.is_stopping:
+            sweep = True  # what was left over has no worker any more
+
+    def _rescue(self, *, sweep: bool) -> bool:
+        rescued = self._driver.rescue(max_crashes=self._settings.max_crashes, sweep=sweep)
         if any(rescued):
             log.warning(
                 "rescue: %d workers lost, %d tasks given back, %d tasks FAILED for good",

@@ -93,7 +93,8 @@ class Runner:
     @property
     def awaits_ends(self) -> bool:
         """Whether something may wait for the end of an attempt, here or in another worker."""
-        return self.settings.stream or self.settings.limit is not None or self.pace.awaits_ends
+        is_limited = self.settings.limit is not None or self.settings.stream is not None
+        return is_limited or self.pace.awaits_ends
 
     def set_interval(self, interval: float | None) -> None:
         """Use an operator's interval, or the handler's own again."""

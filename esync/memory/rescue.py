@@ -11,20 +11,26 @@ from esync.task import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
 
-    from esync.memory.rows import Row
+    from esync.memory.rows import Row, Worker
     from esync.memory.store import Store
 
 
-def rescue(store: Store, *, max_crashes: int) -> Rescued:
-    """Take out the workers whose lease ran out or that are leaving; give their tasks back."""
+def lost_workers(store: Store) -> Mapping[UUID, Worker]:
+    """Return the workers whose lease ran out or that are leaving."""
     now = store.now()
-    gone = {i: worker for i, worker in store.workers.items() if not worker.has_lease(now)}
+    return {i: worker for i, worker in store.workers.items() if not worker.has_lease(now)}
+
+
+def rescue(store: Store, *, max_crashes: int, sweep: bool) -> Rescued:
+    """Take out the workers that are lost; give their tasks back."""
+    gone = lost_workers(store)
     leaving = {i for i, worker in gone.items() if worker.is_leaving}
     for worker_id in gone:
         store.remove_worker(worker_id)
     states: Counter[TaskState] = Counter()
-    for row in _orphans(store):
+    for row in _orphans(store) if sweep or gone else ():
         is_crash = row.claimed_by not in leaving
         states[_give_back(store, row, is_crash=is_crash, max_crashes=max_crashes)] += 1
         store.notify(row.name)

@@ -65,10 +65,10 @@ class MemoryRunner(StorePart):
             else:
                 self._store.remove_worker(worker_id)
 
-    def rescue(self, *, max_crashes: int) -> Rescued:
+    def rescue(self, *, max_crashes: int, sweep: bool = True) -> Rescued:
         """Give back the tasks of workers whose lease ran out."""
         with self._store.lock:
-            return rescue.rescue(self._store, max_crashes=max_crashes)
+            return rescue.rescue(self._store, max_crashes=max_crashes, sweep=sweep)
 
     def cancel_unknown(self, *, grace: float, forget_after: float) -> Mapping[str, int]:
         """Cancel due tasks of names that no worker knows; return how many of each name."""
@@ -144,6 +144,7 @@ class MemoryRunner(StorePart):
                     for row in rows.values()
                     if row.claimed_by == worker_id and row.cancel_requested is not None
                 },
+                has_lost_worker=bool(rescue.lost_workers(store)),
             )
 
     def sleep(self, names: Collection[str], *, worker_id: UUID) -> None:

@@ -87,9 +87,14 @@ class PostgresRunner(Store):
         verb = "leave_running" if is_running else "leave"
         self._rows("beat", verb, {"worker_id": worker_id, "channel": self.names.channel})
 
-    def rescue(self, *, max_crashes: int) -> Rescued:
+    def rescue(self, *, max_crashes: int, sweep: bool = True) -> Rescued:
         """Give back the tasks of workers whose lease ran out, and of legacy processors."""
-        params = {"max_crashes": max_crashes, "limit": RESCUE_LIMIT, "channel": self.names.channel}
+        params = {
+            "max_crashes": max_crashes,
+            "limit": RESCUE_LIMIT,
+            "sweep": sweep,
+            "channel": self.names.channel,
+        }
         ((workers, retried, failed, _),) = self._rows("pop", "rescue", params)
         return Rescued(workers, retried, failed)
 
@@ -180,6 +185,7 @@ class PostgresRunner(Store):
             paused=frozenset(row[0] for row in runners if row[3]),
             intervals={row[0]: row[4] for row in runners if row[4] is not None},
             cancels={row[5]: row[6] for row in rows if row[5] is not None},
+            has_lost_worker=any(row[7] for row in rows),
         )
 
     def sleep(self, names: Collection[str], *, worker_id: UUID) -> None:

@@ -21,6 +21,8 @@ from esync.testing.harness import (
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from esync.driver import Driver
+
 LEASE = 30.0
 
 
@@ -36,6 +38,24 @@ class CrashesSpecification:
         row = row_of(harness.driver, task_id)
         assert (row.state, row.crashes, row.tries) == (TaskState.RETRY, 1, 1)
         assert row.worker == ""
+
+    def test_a_look_tells_of_a_lost_worker(self, harness: Harness) -> None:
+        worker, lost = Worker(harness.driver), Worker(harness.driver, lease=LEASE)
+        assert not _is_one_lost(harness.driver, worker)
+        harness.let_pass(LEASE + 1)
+        assert _is_one_lost(harness.driver, worker)
+        assert harness.driver.rescue(max_crashes=3, sweep=False).workers == 1
+        assert not _is_one_lost(harness.driver, worker)
+        assert not harness.driver.beat(lost.id, names=[NAME])
+
+    def test_without_a_sweep_a_rescue_is_of_lost_workers_only(self, harness: Harness) -> None:
+        worker = Worker(harness.driver)
+        task_id = add(harness.driver)
+        worker.claim()
+        harness.driver.leave(worker.id)
+        assert harness.driver.rescue(max_crashes=3, sweep=False) == (0, 0, 0)
+        assert state_of(harness.driver, task_id) == TaskState.IN_PROGRESS
+        assert harness.driver.rescue(max_crashes=3).retried == 1
 
     def test_a_rescue_keeps_the_due_time(self, harness: Harness) -> None:
         task_id = add(harness.driver)
@@ -217,6 +237,10 @@ def _crash(harness: Harness) -> list[UUID]:
     harness.let_pass(LEASE + 1)
     harness.driver.rescue(max_crashes=3)
     return [claim.task_id for claim in claims]
+
+
+def _is_one_lost(driver: Driver, worker: Worker) -> bool:
+    return driver.look([], worker_id=worker.id).has_lost_worker
 
 
 def _is_gone(worker: Worker) -> bool:

@@ -44,7 +44,8 @@ _IS_PENDING = """
 SELECT EXISTS (
     SELECT
     FROM message_queue
-    WHERE task_key = 'hot' AND task_name COLLATE "C" = 'bench.0' AND state IN ('READY', 'RETRY')
+    WHERE task_key = 'hot' AND task_name COLLATE "C" = 'bench.0'
+        AND state COLLATE "C" IN ('READY', 'RETRY')
     ORDER BY seq
     OFFSET 1
     LIMIT 1

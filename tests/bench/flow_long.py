@@ -26,14 +26,13 @@ READY = 20_000
 CHUNK = 10_000
 LEAST = 0.9
 
-_HAS_ENOUGH = """
+# Tasks are claimed in their order: while one is waiting, so are all that came later.
+_IS_WAITING = """
 SELECT EXISTS (
     SELECT
     FROM message_queue
-    WHERE task_name = 'bench.0' AND priority = 5 AND state IN ('READY', 'RETRY')
-    ORDER BY do_after, seq
-    OFFSET %s
-    LIMIT 1
+    WHERE task_key = %s AND task_name COLLATE "C" = 'bench.0'
+        AND state COLLATE "C" IN ('READY', 'RETRY')
 )
 """
 _WAITING = "SELECT count(*) FROM message_queue WHERE state IN ('READY', 'RETRY')"
@@ -142,7 +141,8 @@ class Producer:
             tasks = TaskManager(driver)
             conn.execute("SET enable_seqscan = off")
             while not self._is_over.is_set():
-                if conn.execute(_HAS_ENOUGH, (READY - CHUNK // 2,)).fetchone()[0]:
+                first = self.added - (READY - CHUNK // 2)
+                if conn.execute(_IS_WAITING, (str(first),)).fetchone()[0]:
                     self._is_over.wait(0.05)
                 else:
                     keys = range(self.added, self.added + CHUNK)

@@ -179,7 +179,7 @@ STATEMENTS = {
     "release": FENCE,
     "look": {"names": [NAME, "other"], "worker_id": uuid4()},
     "report": {"task_id": uuid4(), "attempt": 1, "worker_id": uuid4(), "message": ""},
-    "rescue": {"max_crashes": 3, "limit": 5000, "channel": "c"},
+    "rescue": {"max_crashes": 3, "limit": 5000, "sweep": True, "channel": "c"},
     "unknown_names": {"forget_after": 1.0},
     "cancel_unknown": {"name": NAME, "grace": 1.0, "forget_after": 1.0},
     "task_count": {"name": NAME},
@@ -338,6 +338,17 @@ def test_a_rescue_gives_back_a_bounded_number_at_a_time(driver, sql):
     )
     sql("UPDATE message_queue_worker SET heartbeat = heartbeat - interval '1 minute'")
     assert [driver.rescue(max_crashes=3).retried for _ in range(3)] == [RESCUE_LIMIT, 500, 0]
+
+
+@pytest.mark.parametrize(("sweep", "rows"), [(True, 500), (False, 0)])
+def test_a_rescue_reads_what_runs_in_a_sweep_only(driver, worker_id, *, sql, sweep, rows):
+    fill(sql, rows=500, keys=500)
+    driver.pop(NAME, worker_id=worker_id, count=500)
+    with connect(driver._conninfo, purpose="plan") as conn:
+        prepare(conn, driver, "rescue")
+        params = {**STATEMENTS["rescue"], "sweep": sweep}
+        scans = list(scans_of(explain_prepared(conn, driver, "rescue", params)))
+    assert touched([one for one in scans if one.get("Index Name") == f"{TABLE}_running"]) == rows
 
 
 def test_a_worker_row_that_somebody_holds_does_not_stop_the_rescue(driver, sql, database):

@@ -128,15 +128,18 @@ def test_a_lease_that_lapsed_asks_running_handlers_to_stop(make_bench, memory):
     faulty = FaultyDriver(memory)
     bench = make_bench(faulty, lease=0.6, heartbeat=0.1)
 
+    started = threading.Event()
+
     def handler(task):
         if task.attempt == 1:
+            started.set()
             assert task.cancelled.wait(10)
             raise ValueError(task.cancelled.reason)
 
     bench.handle("work", handler)
     task_id = bench.add("work")
     bench.start()
-    bench.wait_state(task_id, "IN PROGRESS")
+    assert started.wait(10)
     faulty.away = AWAY
     wait_until(lambda: bench.manager.running == 0)
     faulty.away = None

@@ -1,5 +1,5 @@
 -- look: for each name of a worker, when its next task is due and what operators decided; then its
--- running attempts that somebody asked to cancel.
+-- running attempts that somebody asked to cancel; then whether any worker is to be rescued from.
 -- Locks: none. Indexes: due, one probe per name and priority; cancel.
 SELECT
     n.task_name,
@@ -13,7 +13,8 @@ SELECT
     ) AS is_paused,
     r.interval_seconds,
     NULL::uuid AS id,
-    NULL AS cancel_requested
+    NULL AS cancel_requested,
+    NULL::boolean AS has_lost_worker
 FROM unnest(%(names)s::text[]) AS n (task_name)
 LEFT JOIN {runner} AS r ON r.task_name = n.task_name
 CROSS JOIN LATERAL (
@@ -30,8 +31,15 @@ CROSS JOIN LATERAL (
     ) AS first
 ) AS next
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, t.{id}, t.cancel_requested
+SELECT NULL, NULL, NULL, NULL, NULL, t.{id}, t.cancel_requested, NULL
 FROM {table} AS t
 WHERE t.claimed_by = %(worker_id)s
     AND t.cancel_requested IS NOT NULL
     AND t.state COLLATE "C" = 'IN PROGRESS'
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, EXISTS (
+    SELECT
+    FROM {worker} AS w
+    WHERE w.heartbeat < statement_timestamp() - w.lease_seconds * interval '1 s'
+        OR w.leaving_at < statement_timestamp() - interval '300 ms'
+)

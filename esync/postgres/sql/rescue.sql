@@ -1,6 +1,7 @@
 -- rescue: take out the workers whose lease ran out, give back their tasks, IN PROGRESS as they
 -- were seen. Also the tasks whose worker has no row (its last pop committed after its rescue),
--- and after ten minutes those of legacy processors, which have no worker at all.
+-- and after ten minutes those of legacy processors, which have no worker at all. Without a sweep
+-- what runs is read only if a lease has run out.
 -- Locks: the rows it writes. Indexes: running, primary keys.
 WITH stale AS (
     DELETE FROM {worker} AS w
@@ -29,6 +30,7 @@ lost AS MATERIALIZED (
     LEFT JOIN stale AS s ON s.worker_id = t.claimed_by
     LEFT JOIN {worker} AS w ON w.worker_id = t.claimed_by
     WHERE t.state = 'IN PROGRESS'
+        AND (SELECT %(sweep)s OR EXISTS (SELECT FROM stale))
         AND (
             s.worker_id IS NOT NULL
             OR (t.claimed_by IS NOT NULL AND w.worker_id IS NULL)
