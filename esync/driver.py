@@ -101,8 +101,9 @@ class Popped:
     is_limited: bool = False
     """Due tasks were left because of the runner's limit or stream."""
     place: Place | None = None
-    """How far in the run order this pop came; None unless it claimed all that it saw up to there
-    and more may follow, or when the store does not tell."""
+    """How far in the run order this pop came: where the next may begin. None unless it claimed all
+    that it saw, some of it, and when the store does not tell. If it is exhausted, a second before
+    the last claim's due time, for inserts that are committed later."""
 
 
 class Look(NamedTuple):

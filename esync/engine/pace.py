@@ -6,10 +6,12 @@ import math
 import threading
 from typing import TYPE_CHECKING
 
+from esync.engine.cursor import LONGEST_SECONDS, Cursor
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from esync.driver import Place
+    from esync.driver import Place, Popped
 
 _BLOCKED_SECONDS = 0.1
 _FIRST_LIMITED_WAIT = 0.05
@@ -19,9 +21,6 @@ _DRAIN_SECONDS = 10.0
 """So long a runner drains for a suspect; then its other tasks go on for as long."""
 _PLACE_SECONDS = 1.0
 """So long pops go on from where the last got to, before one looks from the start again."""
-_PLACE_RATIO = 20
-_PLACE_LIMIT_SECONDS = 5.0
-"""If that takes long, it is done less often: so many times as long, within this limit."""
 _BUSY_SECONDS = 1.0
 """So long more must be due than a runner has claimed before it is taken out of the sleepers."""
 _STREAM_RATE = 200
@@ -61,11 +60,12 @@ class Pace:
         self._claimed = 0
         self._rate = 0.0
         self._empty_pops = 0
-        self._place: Place | None = None
-        self._place_until = 0.0
+        self._cursor = Cursor(_PLACE_SECONDS)
+        # Of pops that pass over a key whose requests, perhaps a hundred thousand, come first.
+        self._cursor_aside = Cursor(LONGEST_SECONDS)
+        self._is_aside = False
         self._began_at = 0.0
         self._tried_at: float | None = None
-        self._is_from_start = True
         self._suspects_at = 0.0
         self._drain_until = 0.0
         self._limited_wait = _FIRST_LIMITED_WAIT
@@ -99,7 +99,8 @@ class Pace:
     def skip_keys(self, now: float) -> tuple[str, ...]:
         """Return the keys that were blocked a moment ago, or are passed over this time."""
         passed_over, self._passed_over = self._passed_over, ()
-        self.has_left_out |= bool(passed_over)
+        self._is_aside = bool(passed_over)
+        self.has_left_out |= self._is_aside
         if not self._blocked:
             return passed_over
         with self._lock:
@@ -215,18 +216,18 @@ class Pace:
             self._backlog_since = now
 
     def place(self, now: float) -> Place | None:
-        """Return where the next pop may begin."""
-        place = self._place if now < self._place_until else None
+        """Return where the next pop may begin, after its `skip_keys`."""
+        place = (self._cursor_aside if self._is_aside else self._cursor).begin(now)
         self.has_left_out |= place is not None
-        self._is_from_start = place is None
         return place
 
-    def note_place(self, place: Place | None, now: float) -> None:
+    def note_place(self, popped: Popped, now: float) -> None:
         """Note how far a pop came; a pop from the start lets the next ones go on for a while."""
-        if self._is_from_start:
-            rest = max(_PLACE_SECONDS, _PLACE_RATIO * (now - self._began_at))
-            self._place_until = now + min(rest, _PLACE_LIMIT_SECONDS)
-        self._place = place
+        if not self._is_aside:
+            # A runner that has seen everything looks from the start before it rests.
+            self._cursor.note(None if popped.is_exhausted else popped.place, now)
+        elif popped.place is not None:
+            self._cursor_aside.note(popped.place, now)
 
     def is_busy(self, now: float) -> bool:
         """Whether the runner has so much to do that it should leave the sleepers."""
@@ -245,7 +246,8 @@ class Pace:
         self.wants_suspect = False
         self._backlog_since = None
         self._tried_at = None
-        self._place = None
+        self._cursor.forget()
+        self._cursor_aside.forget()
 
     @property
     def _is_streaming(self) -> bool:

@@ -189,7 +189,7 @@ class Popper(Service):
                 self._executor.start(runner)
         if popped.superseded:
             self._reporter.count_others(runner.name, superseded=popped.superseded)
-        pace.note_place(popped.place, now)
+        pace.note_place(popped, now)
         pace.note_pop(now, claims=len(popped.claims), is_exhausted=popped.is_exhausted)
 
     def _room(self, runner: Runner) -> int:

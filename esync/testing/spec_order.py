@@ -48,7 +48,8 @@ class OrderSpecification:
         assert [claim.key for claim in first.claims] == ["k0", "k2", "k4", "k1"]
         second = worker.pop(count=4, after=first.place)
         assert [claim.key for claim in second.claims] == ["k3", "k5"]
-        assert second.place is None
+        add(harness.driver, "k6")
+        assert [claim.key for claim in worker.pop(after=second.place).claims] == ["k6"]
 
     def test_what_comes_before_the_place_is_found_without_it(self, harness: Harness) -> None:
         for i in range(4):

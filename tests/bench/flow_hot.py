@@ -15,6 +15,7 @@ import psycopg
 
 from esync import PostgresDriver, TaskManager
 from esync.driver import RunnerInfo, WorkerInfo
+from esync.engine.pace import Pace
 from esync.task import Finish, TaskState
 from tests.bench.fleet import fleet
 from tests.bench.ratio import kept
@@ -36,8 +37,8 @@ POP_MS = 20.0
 SUPERSEDED_SECONDS = 2.0
 PAUSE_SECONDS = 0.005
 """Between two requests of other keys."""
-BLOCKED_SECONDS = 0.1
-"""So long the engine leaves a key out that it found blocked (esync/engine/pace.py)."""
+COUNT = 100
+"""Tasks that are popped at a time."""
 
 # The oldest are superseded last: this finds them without reading the others.
 _IS_PENDING = """
@@ -239,19 +240,25 @@ def _register(driver: PostgresDriver) -> UUID:
 def _pop(
     driver: PostgresDriver, tasks: TaskManager, *, worker_id: UUID, until: float
 ) -> tuple[list[float], list[float]]:
-    """Add, pop and finish, as the engine does: what was blocked is left out for a moment."""
+    """Add, pop and finish, by the engine's own rhythm (esync/engine/popper.py)."""
     pops, number = [], 0
-    blocked: tuple[str, ...] = ()
-    blocked_at = 0.0
+    pace = Pace()
     while time.monotonic() < until:
         tasks.add_task(NAME, str(number))
         number += 1
         began = time.monotonic()
-        skipped = blocked if began - blocked_at < BLOCKED_SECONDS else ()
-        popped = driver.pop(NAME, worker_id=worker_id, count=100, skip_keys=skipped)
-        pops.append((time.monotonic() - began) * 1000)
-        if popped.blocked:
-            blocked, blocked_at = popped.blocked, time.monotonic()
+        pace.begin(began)
+        skipped = pace.skip_keys(began)
+        popped = driver.pop(
+            NAME, worker_id=worker_id, count=COUNT, skip_keys=skipped, after=pace.place(began)
+        )
+        ended = time.monotonic()
+        pops.append((ended - began) * 1000)
+        pace.note_place(popped, ended)
+        if popped.superseded and len(popped.claims) < COUNT:
+            pace.pass_over(popped.blocked)
+        else:
+            pace.block(popped.blocked, ended)
         driver.finish(
             [Finish(claim.task_id, claim.attempt, TaskState.DONE, "") for claim in popped.claims],
             worker_id=worker_id,

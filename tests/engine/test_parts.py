@@ -12,7 +12,7 @@ import pytest
 from fix_wait import wait_until
 
 from esync.backoff import Backoff
-from esync.driver import Place
+from esync.driver import Place, Popped
 from esync.engine.errors import Outages
 from esync.engine.held import Held
 from esync.engine.lease import Lease
@@ -405,6 +405,7 @@ def test_a_stream_of_single_tasks_is_polled_for_until_it_ends():
 
 
 PLACE = Place(5, "2026-01-01", 7)
+REACHED = Popped(claims=(), is_exhausted=False, place=PLACE)
 
 
 def test_pops_go_on_from_where_the_last_got_to_for_a_second():
@@ -412,11 +413,11 @@ def test_pops_go_on_from_where_the_last_got_to_for_a_second():
     pace.begin(0.0)
     assert pace.place(0.0) is None
     assert not pace.has_left_out
-    pace.note_place(PLACE, 0.01)
+    pace.note_place(REACHED, 0.01)
     pace.begin(0.9)
     assert pace.place(0.9) == PLACE
     assert pace.has_left_out  # and so it does not rest after this pop, whatever it found
-    pace.note_place(PLACE, 0.95)
+    pace.note_place(REACHED, 0.95)
     pace.begin(1.02)
     assert pace.place(1.02) is None
 
@@ -429,7 +430,7 @@ def test_slow_pops_do_not_put_off_the_look_from_the_start():
         if pace.place(now) is None:
             looks.append(now)
         now += 0.03
-        pace.note_place(PLACE, now)
+        pace.note_place(REACHED, now)
     gaps = [later - earlier for earlier, later in itertools.pairwise(looks)]
     assert max(gaps) < 1.1
 
@@ -438,7 +439,7 @@ def test_slow_pops_do_not_put_off_the_look_from_the_start():
 def test_looking_from_the_start_is_done_less_often_when_it_takes_long(seconds, until):
     pace = Pace()
     pace.begin(0.0)
-    pace.note_place(PLACE, seconds)
+    pace.note_place(REACHED, seconds)
     assert pace.place(until - 0.01) == PLACE
     assert pace.place(until + 0.01) is None
 
@@ -446,10 +447,35 @@ def test_looking_from_the_start_is_done_less_often_when_it_takes_long(seconds, u
 def test_a_pop_that_tells_no_place_is_followed_by_one_from_the_start():
     pace = Pace()
     pace.begin(0.0)
-    pace.note_place(PLACE, 0.01)
+    pace.note_place(REACHED, 0.01)
     pace.begin(0.02)
-    pace.note_place(None, 0.03)
+    pace.note_place(Popped(claims=(), is_exhausted=False), 0.03)
     assert pace.place(0.04) is None
+
+
+def test_a_pop_that_saw_everything_is_followed_by_one_from_the_start():
+    pace = Pace()
+    pace.begin(0.0)
+    pace.note_place(Popped(claims=(), place=PLACE), 0.01)
+    assert pace.place(0.02) is None
+
+
+def test_pops_that_pass_a_key_over_have_a_place_of_their_own():
+    pace = Pace()
+
+    def begin(now):
+        pace.begin(now)
+        return pace.skip_keys(now), pace.place(now)
+
+    superseding = Popped(claims=(), superseded=1000, blocked=("hot",), is_exhausted=False)
+    for round_ in range(9):
+        now = round_ / 2
+        assert begin(now) == ((), None)  # the next requests of the key are the first of all
+        pace.note_place(superseding, now)
+        pace.pass_over(("hot",))
+        assert begin(now) == (("hot",), PLACE if round_ else None)
+        # Even from what was all that there was, or from nothing, the next of these goes on.
+        pace.note_place(Popped(claims=(), place=None if round_ % 2 else PLACE), now)
 
 
 def test_a_key_is_passed_over_once():

@@ -295,11 +295,19 @@ claimed AS (
         t.created_by
 ),
 
--- Where the next pop may begin, if this one claimed all that it saw.
+-- Where the next pop may begin, if this one claimed all that it saw. Behind the last row of all
+-- inserts may be committed out of their order.
 reached AS MATERIALIZED (
-    SELECT c.priority, c.do_after, c.seq
+    SELECT
+        c.priority,
+        CASE c.place
+            WHEN %(count)s THEN c.do_after
+            ELSE c.do_after - interval '1 s'
+        END AS do_after,
+        CASE c.place WHEN %(count)s THEN c.seq ELSE 0 END AS seq
     FROM candidate AS c
-    WHERE c.place = %(count)s AND %(count)s = (SELECT count(*) FROM claimed)
+    WHERE c.place = (SELECT count(*) FROM candidate)
+        AND c.place = (SELECT count(*) FROM claimed)
 )
 
 -- One row of what this pop saw, then the claims in run order.
