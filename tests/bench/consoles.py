@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 CONSOLES = 5
 READY = 1_000_000
 """Left in front of the worker at the end of every window, or more."""
-SECONDS = 10.0
+SECONDS = 30.0
+"""About the pause of a console whose readings take 0.3 s each: so long apart are those of one, and
+the consoles are opened one after the other, so that theirs are spread over a window."""
+MOST_RATE = 45_000
+"""Tasks a second that are drained within a window, at most."""
 LEAST = 0.97
 MOST_PERCENT = 1.0
 """Of a core of the server, for each console."""
@@ -122,9 +126,12 @@ def _read(master: int, shows: threading.Event) -> None:
 
 def _window(workers: Crew, seen: Seen, *, ready: int, seconds: float, count: int) -> None:
     """Fill up, open the consoles, drain for some seconds, and take notes."""
-    _fill_up(workers, ready)
+    _fill_up(workers, ready + int(seconds * MOST_RATE))
     with ExitStack() as stack:
-        consoles = [stack.enter_context(open_console(workers.dsn)) for _ in range(count)]
+        consoles = []
+        for _ in range(count):
+            consoles.append(stack.enter_context(open_console(workers.dsn)))
+            time.sleep(seconds / count)
         backends = [pid for (pid,) in workers.clock.conn.execute(_BACKENDS)]
         workers.resume()
         time.sleep(_SETTLE_SECONDS)
@@ -143,10 +150,9 @@ def _window(workers: Crew, seen: Seen, *, ready: int, seconds: float, count: int
         seen.client_percent.append((after[1] - before[1]) * share)
 
 
-def _fill_up(workers: Crew, ready: int) -> None:
-    """Put so many tasks in front of the worker that `ready` are left after the window."""
+def _fill_up(workers: Crew, wanted: int) -> None:
+    """Put so many tasks in front of the worker."""
     left = workers.clock.conn.execute(_TOP_UP).fetchone()[0]
-    wanted = ready + ready // 2
     if left < wanted:
         prefix = f"{time.monotonic_ns()}:"
         seed(workers.dsn, wanted - left, state=TaskState.READY, prefix=prefix)

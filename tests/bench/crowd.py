@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tests.bench.crew import crew
 from tests.bench.ratio import kept
 from tests.bench.report import Figure, say, table
+from tests.bench.sleeps import bare_sleeps
 
 if TYPE_CHECKING:
     from tests.bench.crew import Crew
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 SIZES = (1, 2, 4, 8, 16, 50)
 NAMES = (1, 10)
-TASKS = 100_000
+TASKS = 300_000
+"""Fifty workers hold a third of them at once."""
 FALL = 0.85
 """Of the peak of fewer processes, at least."""
 
@@ -96,7 +98,10 @@ def _round(workers: Crew, tasks: int) -> float:
 
 
 def _slow(server: Server, *, limit: float, runs: int, quick: bool) -> str:
-    """Return the table of handlers that wait for 10 ms, against arithmetic and the database."""
+    """Return the table of handlers that wait for 10 ms, against arithmetic and the database.
+
+    Beside them, what this machine does of such sleeps when there is no queue at all.
+    """
     processes = SLOW_PROCESSES // 10 if quick else SLOW_PROCESSES
     tasks = SLOW_TASKS // 10 if quick else SLOW_TASKS
     say(f"crowd: {processes} processes with slow handlers")
@@ -107,14 +112,26 @@ def _slow(server: Server, *, limit: float, runs: int, quick: bool) -> str:
     }
     with server.queue() as dsn, crew(server, dsn, processes=processes, **settings) as workers:
         figure = Figure(tuple(_round(workers, tasks) for _ in range(runs)))
-    say(f"  {figure.show()}/s")
+    bare, micros = bare_sleeps(processes=processes, slots=SLOW_SLOTS, seconds=SLOW_SECONDS)
+    say(f"  {figure.show()}/s; {bare:,.0f}/s without a queue")
     arithmetic = processes * SLOW_SLOTS / SLOW_SECONDS
     share = figure.median / min(arithmetic, limit)
-    columns = ("slots", "arithmetic/s", "best drain/s", "tasks/s", "share of the less", "bound")
+    columns = (
+        "slots",
+        "arithmetic/s",
+        "best drain/s",
+        "such sleeps alone/s",
+        "CPU of one, us",
+        "tasks/s",
+        "share of the less",
+        "bound",
+    )
     row = [
         f"{processes} processes of {SLOW_SLOTS}, {SLOW_SECONDS * 1000:g} ms",
         f"{arithmetic:,.0f}",
         f"{limit:,.0f}",
+        f"{bare:,.0f}",
+        f"{micros:.0f}",
         figure.show(),
         f"{share:.0%}",
         f">= {SLOW_SHARE:.0%}",
