@@ -101,9 +101,9 @@ class Popped:
     is_limited: bool = False
     """Due tasks were left because of the runner's limit or stream."""
     place: Place | None = None
-    """How far in the run order this pop came: where the next may begin. None unless it claimed all
-    that it saw, some of it, and when the store does not tell. If it is exhausted, a second before
-    the last claim's due time, for inserts that are committed later."""
+    """Where in the run order the next pop may begin. After the last claim, or, if this pop was
+    exhausted, a second before that was due, for inserts that are committed later. None if it saw
+    nothing, left something of what it saw, or the store does not tell."""
 
 
 class Look(NamedTuple):

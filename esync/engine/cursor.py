@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 _RATIO = 20
 LONGEST_SECONDS = 5.0
-"""If looking from the start takes long it is done less often: so many times as long after it began,
-within this limit."""
+"""If looking from the start takes long it is done less often: after so many times as long, within
+this limit."""
 
 
 class Cursor:

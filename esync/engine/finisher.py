@@ -79,7 +79,7 @@ class Finisher(Service):
     def put(self, ended: Ended) -> None:
         """Take an outcome to record."""
         self._queue.append(ended)
-        if ended.runner.awaits_ends:
+        if ended.runner.awaits_end(ended.held.claim.key):
             self._is_urgent = True
         if not self._is_gathering or self._is_urgent or len(self._queue) >= _ENOUGH:
             self.prod()

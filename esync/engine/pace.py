@@ -32,6 +32,8 @@ _STREAM_RATIO = 4
 """The pause is so many times as long as a pop: a fleet that polls must not keep the lock busy."""
 _STREAM_EMPTY_POPS = 4
 """So many pops in a row find nothing when a stream has ended."""
+_LONGEST_TRY = 0.5
+"""Seconds. What took longer waited for something else: a limit, an operator, the database."""
 _SMOOTHING = 4
 """Pops that weigh about as much as all before them."""
 
@@ -64,8 +66,10 @@ class Pace:
         # Of pops that pass over a key whose requests, perhaps a hundred thousand, come first.
         self._cursor_aside = Cursor(LONGEST_SECONDS)
         self._is_aside = False
+        self._has_freed = False
+        """A blocked key may be claimed now: its task may stand before the place of pops aside."""
         self._began_at = 0.0
-        self._tried_at: float | None = None
+        self._tried_at = math.inf
         self._suspects_at = 0.0
         self._drain_until = 0.0
         self._limited_wait = _FIRST_LIMITED_WAIT
@@ -89,23 +93,27 @@ class Pace:
         self.is_prodded = False
         self.has_left_out = False
         self._began_at = now
-        if self._tried_at is None:
-            self._tried_at = now
+        self._tried_at = min(self._tried_at, now)
         self._due_at = math.inf
         if now >= self._timer:
             with self._lock:
                 self._timer = math.inf
 
-    def skip_keys(self, now: float) -> tuple[str, ...]:
-        """Return the keys that were blocked a moment ago, or are passed over this time."""
+    def aim(self, now: float) -> tuple[tuple[str, ...], Place | None]:
+        """Return the keys that the pop at hand leaves out, and where it may begin.
+
+        Left out are those that were blocked a moment ago, or are passed over this time.
+        """
         passed_over, self._passed_over = self._passed_over, ()
         self._is_aside = bool(passed_over)
-        self.has_left_out |= self._is_aside
-        if not self._blocked:
-            return passed_over
+        if self._has_freed:  # before the keys are taken, so that what is freed now counts next time
+            self._has_freed = False
+            self._cursor_aside.forget()
+        place = (self._cursor_aside if self._is_aside else self._cursor).begin(now)
+        self.has_left_out |= self._is_aside or place is not None
         with self._lock:
             self._blocked = {key: until for key, until in self._blocked.items() if until > now}
-            return (*self._blocked, *passed_over)
+            return (*self._blocked, *passed_over), place
 
     def pass_over(self, keys: tuple[str, ...]) -> None:
         """Leave keys out of the next pop only: of one of them more is to be superseded."""
@@ -132,13 +140,13 @@ class Pace:
             self._timer = min(self._timer, retry_at)
             if self._blocked:
                 hits = [self._blocked.pop(key, None) for key in keys]
+                self._has_freed |= any(hits)
                 return self.waits_for_end or any(hits)
         return self.waits_for_end
 
-    @property
-    def awaits_ends(self) -> bool:
-        """Whether a key is blocked, or tasks wait for a suspect; any thread may ask."""
-        return bool(self._blocked) or self.is_quarantined or self.wants_suspect
+    def awaits_end(self, key: str) -> bool:
+        """Whether a newer request of a key, or a suspect, waits for its end; any thread may ask."""
+        return key in self._blocked or self.is_quarantined or self.wants_suspect
 
     def go_on(self) -> None:
         """Pop again at once."""
@@ -200,9 +208,10 @@ class Pace:
 
     def note_pop(self, now: float, *, claims: int, is_exhausted: bool) -> None:
         """Note what a pop got, and whether it saw everything that was due."""
-        if claims or is_exhausted:  # otherwise others were at it: this try goes on with the next
-            tried_at, self._tried_at = self._tried_at or self._began_at, None
-            self.pop_seconds += (now - tried_at - self.pop_seconds) / _SMOOTHING
+        if claims or is_exhausted:  # otherwise others may be at it: the next pop is the same try
+            seconds = min(now - self._tried_at, _LONGEST_TRY)
+            self.pop_seconds += (seconds - self.pop_seconds) / _SMOOTHING
+            self._tried_at = math.inf
         if claims:
             self._limited_wait = _FIRST_LIMITED_WAIT
         self._empty_pops = 0 if claims else self._empty_pops + 1
@@ -214,12 +223,6 @@ class Pace:
             self._backlog_since = None
         elif self._backlog_since is None:
             self._backlog_since = now
-
-    def place(self, now: float) -> Place | None:
-        """Return where the next pop may begin, after its `skip_keys`."""
-        place = (self._cursor_aside if self._is_aside else self._cursor).begin(now)
-        self.has_left_out |= place is not None
-        return place
 
     def note_place(self, popped: Popped, now: float) -> None:
         """Note how far a pop came; a pop from the start lets the next ones go on for a while."""
@@ -245,7 +248,7 @@ class Pace:
         self.is_prodded = True
         self.wants_suspect = False
         self._backlog_since = None
-        self._tried_at = None
+        self._tried_at = math.inf
         self._cursor.forget()
         self._cursor_aside.forget()
 

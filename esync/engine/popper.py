@@ -212,6 +212,7 @@ class Popper(Service):
     def _pop(self, runner: Runner, lease: Lease, *, count: int, is_suspect: bool) -> Popped | None:
         pace = runner.pace
         pace.waits_for_end = False
+        skip_keys, place = pace.aim(time.monotonic())
         try:
             return self._driver.pop(
                 runner.name,
@@ -219,9 +220,9 @@ class Popper(Service):
                 count=count,
                 limit=runner.settings.limit,
                 stream=runner.settings.stream,
-                skip_keys=pace.skip_keys(time.monotonic()),
+                skip_keys=skip_keys,
                 suspects=is_suspect,
-                after=None if is_suspect else pace.place(time.monotonic()),
+                after=None if is_suspect else place,
             )
         except WorkerGoneError:
             self._presence.lose(lease)

@@ -58,17 +58,29 @@ class Rescuer(Service):
             self.ask_nothing()
             return
         now = time.monotonic()
-        is_sweep, is_unknown_due = now >= self._sweep_at, now >= self._unknown_at
-        if not (is_prodded or is_sweep or is_unknown_due):
+        # With such a poll the looks, which tell of lost workers, come too seldom.
+        is_due = is_prodded or self._settings.poll > self._settings.beat_interval
+        has_rescued = self._rescue_if(now, is_due=is_due)
+        if not self._cancel_if(now) and not has_rescued:
             self.ask_nothing()
-            return
-        if is_prodded or is_sweep:
+
+    def _rescue_if(self, now: float, *, is_due: bool) -> bool:
+        """Rescue if it is time to; return whether it was."""
+        is_sweep = now >= self._sweep_at
+        if is_due or is_sweep:
             self._rescue_all(sweep=is_sweep)
         if is_sweep:
             self._sweep_at = now + self._settings.lease
+        return is_due or is_sweep
+
+    def _cancel_if(self, now: float) -> bool:
+        """Cancel what no worker knows if it is time to; return whether it was."""
+        if now < self._unknown_at:
+            return False
         # One pass cancels some of a name only: while it finds any, the next comes soon.
-        if is_unknown_due and not self._cancel_unknown():
+        if not self._cancel_unknown():
             self._unknown_at = now + min(self._settings.unhandled_grace, _UNKNOWN_SECONDS)
+        return True
 
     def _rescue_all(self, *, sweep: bool) -> None:
         """Rescue until nothing is found: one rescue gives back so many only."""

@@ -90,11 +90,10 @@ class Runner:
         """Slots that are at work."""
         return self._active
 
-    @property
-    def awaits_ends(self) -> bool:
-        """Whether something may wait for the end of an attempt, here or in another worker."""
+    def awaits_end(self, key: str) -> bool:
+        """Whether something waits for the end of a key's attempt, or may in another worker."""
         is_limited = self.settings.limit is not None or self.settings.stream is not None
-        return is_limited or self.pace.awaits_ends
+        return is_limited or self.pace.awaits_end(key)
 
     def set_interval(self, interval: float | None) -> None:
         """Use an operator's interval, or the handler's own again."""

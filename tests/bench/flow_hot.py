@@ -248,10 +248,8 @@ def _pop(
         number += 1
         began = time.monotonic()
         pace.begin(began)
-        skipped = pace.skip_keys(began)
-        popped = driver.pop(
-            NAME, worker_id=worker_id, count=COUNT, skip_keys=skipped, after=pace.place(began)
-        )
+        skipped, place = pace.aim(began)
+        popped = driver.pop(NAME, worker_id=worker_id, count=COUNT, skip_keys=skipped, after=place)
         ended = time.monotonic()
         pops.append((ended - began) * 1000)
         pace.note_place(popped, ended)

@@ -129,6 +129,29 @@ def test_what_python_cannot_read_does_not_fail_the_pop(driver, worker_id, sql):
     assert {claim.key for claim in claims} == {"deep", "long", "good"}
 
 
+@pytest.mark.parametrize(
+    "due", ["-infinity", "4714-11-24 00:00:00+00 BC", "4000-01-01 BC", "0001-01-01"]
+)
+def test_the_last_of_all_may_have_been_due_in_antiquity(driver, worker_id, sql, due):
+    sql(
+        "INSERT INTO message_queue (task_name, task_key, do_after) VALUES (%s, 'k', %s)",
+        [NAME, due],
+    )
+    popped = driver.pop(NAME, worker_id=worker_id, count=10)
+    assert len(popped.claims) == 1
+    assert popped.place is not None
+
+
+def test_behind_the_last_of_all_a_second_of_late_commits_is_seen(driver, worker_id, sql):
+    insert = "INSERT INTO message_queue (task_name, task_key, do_after) VALUES (%s, %s, %s)"
+    sql(insert, [NAME, "last", "2026-01-01 00:00:00+00"])
+    place = driver.pop(NAME, worker_id=worker_id, count=10).place
+    sql(insert, [NAME, "late", "2025-12-31 23:59:59.5+00"])
+    sql(insert, [NAME, "too late", "2025-12-31 23:59:58+00"])
+    popped = driver.pop(NAME, worker_id=worker_id, count=10, after=place)
+    assert [claim.key for claim in popped.claims] == ["late"]
+
+
 def test_a_queue_whose_next_task_is_infinitely_far_can_be_looked_at(driver, worker_id, sql):
     sql(
         "INSERT INTO message_queue (task_name, task_key, do_after) VALUES (%s, 'k', 'infinity')",

@@ -50,6 +50,11 @@ class Outcomes:
             on_outage=self.errors.append,
         )
 
+    @property
+    def next_key(self):
+        """The key of the next attempt that is to end."""
+        return self._ended[-1].held.claim.key
+
     def put(self, count=1):
         """Let the next attempts end."""
         for _ in range(count):
@@ -95,8 +100,11 @@ def test_what_has_gathered_is_written_at_the_end(outcomes):
 
 def test_an_outcome_that_somebody_waits_for_takes_along_what_has_gathered(outcomes):
     made = outcomes(tasks=10)
-    made.put(8)
+    made.put(7)
     made.runner.pace.block(["another key"], time.monotonic())
+    made.put(1)
+    assert made.sizes == [1]
+    made.runner.pace.block([made.next_key], time.monotonic())
     made.put()
     wait_until(lambda: made.sizes == [1, 9])
 

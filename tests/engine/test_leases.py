@@ -6,6 +6,7 @@ import threading
 import time
 from uuid import uuid4
 
+import pytest
 from fix_engine import FaultyDriver, stays
 from fix_wait import wait_until
 
@@ -185,9 +186,22 @@ def test_a_worker_rescues_only_after_a_lease_of_its_own(make_bench, memory):
     presence = bench.manager._engine._presence
     faulty.fail("beat", AWAY)
     wait_until(lambda: not presence.is_steady())
-    rescues = faulty.calls_of("rescue")
-    stays(lambda: faulty.calls_of("rescue") <= rescues + 1, 0.5)
-    wait_until(presence.is_steady)
+    memory.register(worker_info(lease=0.01), [RunnerInfo(name="work", slots=1)])
+    stays(lambda: len(memory.list_workers()) == 2, 0.5)
+    wait_until(lambda: len(memory.list_workers()) == 1)
+    assert presence.is_steady()
+
+
+@pytest.mark.parametrize("poll", [0.05, 60])
+def test_a_lost_worker_is_rescued_from_long_before_the_next_sweep(make_bench, memory, poll):
+    bench = make_bench(FaultyDriver(memory), lease=60, heartbeat=0.1, poll=poll)
+    bench.start()
+    presence = bench.manager._engine._presence
+    wait_until(lambda: presence._steady_since is not None)
+    presence._steady_since -= 60
+    wait_until(lambda: bench.driver.calls_of("rescue"))
+    memory.register(worker_info(lease=0.01), [RunnerInfo(name="work", slots=1)])
+    wait_until(lambda: len(memory.list_workers()) == 1)
 
 
 def test_a_task_that_crashes_workers_fails_in_the_end(make_bench, driver):

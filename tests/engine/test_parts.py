@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from datetime import UTC, datetime
@@ -411,15 +412,15 @@ REACHED = Popped(claims=(), is_exhausted=False, place=PLACE)
 def test_pops_go_on_from_where_the_last_got_to_for_a_second():
     pace = Pace()
     pace.begin(0.0)
-    assert pace.place(0.0) is None
+    assert pace.aim(0.0)[1] is None
     assert not pace.has_left_out
     pace.note_place(REACHED, 0.01)
     pace.begin(0.9)
-    assert pace.place(0.9) == PLACE
+    assert pace.aim(0.9)[1] == PLACE
     assert pace.has_left_out  # and so it does not rest after this pop, whatever it found
     pace.note_place(REACHED, 0.95)
     pace.begin(1.02)
-    assert pace.place(1.02) is None
+    assert pace.aim(1.02)[1] is None
 
 
 def test_slow_pops_do_not_put_off_the_look_from_the_start():
@@ -427,7 +428,7 @@ def test_slow_pops_do_not_put_off_the_look_from_the_start():
     now, looks = 0.0, []
     while now < 20:
         pace.begin(now)
-        if pace.place(now) is None:
+        if pace.aim(now)[1] is None:
             looks.append(now)
         now += 0.03
         pace.note_place(REACHED, now)
@@ -440,8 +441,8 @@ def test_looking_from_the_start_is_done_less_often_when_it_takes_long(seconds, u
     pace = Pace()
     pace.begin(0.0)
     pace.note_place(REACHED, seconds)
-    assert pace.place(until - 0.01) == PLACE
-    assert pace.place(until + 0.01) is None
+    assert pace.aim(until - 0.01)[1] == PLACE
+    assert pace.aim(until + 0.01)[1] is None
 
 
 def test_a_pop_that_tells_no_place_is_followed_by_one_from_the_start():
@@ -450,14 +451,14 @@ def test_a_pop_that_tells_no_place_is_followed_by_one_from_the_start():
     pace.note_place(REACHED, 0.01)
     pace.begin(0.02)
     pace.note_place(Popped(claims=(), is_exhausted=False), 0.03)
-    assert pace.place(0.04) is None
+    assert pace.aim(0.04)[1] is None
 
 
 def test_a_pop_that_saw_everything_is_followed_by_one_from_the_start():
     pace = Pace()
     pace.begin(0.0)
     pace.note_place(Popped(claims=(), place=PLACE), 0.01)
-    assert pace.place(0.02) is None
+    assert pace.aim(0.02)[1] is None
 
 
 def test_pops_that_pass_a_key_over_have_a_place_of_their_own():
@@ -465,7 +466,7 @@ def test_pops_that_pass_a_key_over_have_a_place_of_their_own():
 
     def begin(now):
         pace.begin(now)
-        return pace.skip_keys(now), pace.place(now)
+        return pace.aim(now)
 
     superseding = Popped(claims=(), superseded=1000, blocked=("hot",), is_exhausted=False)
     for round_ in range(9):
@@ -478,14 +479,27 @@ def test_pops_that_pass_a_key_over_have_a_place_of_their_own():
         pace.note_place(Popped(claims=(), place=None if round_ % 2 else PLACE), now)
 
 
+def test_a_freed_key_is_looked_for_from_the_start_by_pops_that_pass_another_over():
+    pace = Pace()
+    for at in (0.0, 0.1):
+        pace.begin(at)
+        pace.pass_over(("hot",))
+        pace.aim(at)
+        pace.note_place(REACHED, at)
+    pace.block(["waits"], 0.1)
+    assert pace.end(["waits"], retry_at=math.inf)
+    pace.pass_over(("hot",))
+    assert pace.aim(0.2) == (("hot",), None)
+
+
 def test_a_key_is_passed_over_once():
     pace = Pace()
     pace.begin(0.0)
     pace.pass_over(("hot",))
-    assert pace.skip_keys(0.0) == ("hot",)
+    assert pace.aim(0.0)[0] == ("hot",)
     assert pace.has_left_out
     pace.begin(0.1)
-    assert pace.skip_keys(0.1) == ()
+    assert pace.aim(0.1)[0] == ()
     assert not pace.has_left_out
 
 
@@ -506,11 +520,11 @@ def test_blocked_keys_are_skipped_for_a_moment_or_until_they_end_here():
     pace = Pace()
     assert pace.block(["a", "b"], 0.0)
     assert not pace.block(["a"], 0.0)
-    assert set(pace.skip_keys(0.05)) == {"a", "b"}
+    assert set(pace.aim(0.05)[0]) == {"a", "b"}
     assert pace.end(["a"], retry_at=float("inf"))
-    assert pace.skip_keys(0.05) == ("b",)
+    assert pace.aim(0.05)[0] == ("b",)
     assert not pace.end(["a"], retry_at=float("inf"))
-    assert pace.skip_keys(0.2) == ()
+    assert pace.aim(0.2)[0] == ()
 
 
 def test_a_limit_is_asked_for_less_and_less_often():
@@ -549,3 +563,12 @@ def test_a_pop_takes_as_long_as_it_was_tried():
     pace.begin(11.0)
     pace.note_pop(11.1, claims=0, is_exhausted=True)
     assert pace.pop_seconds == pytest.approx(0.1)
+
+
+def test_an_hour_of_waiting_is_not_taken_for_a_slow_pop():
+    pace = Pace()
+    pace.begin(0.0)
+    pace.note_pop(0.05, claims=0, is_exhausted=False)
+    pace.begin(3600.0)
+    pace.note_pop(3600.1, claims=1, is_exhausted=False)
+    assert pace.pop_seconds <= 0.125

@@ -1,6 +1,6 @@
 -- look: for each name of a worker, when its next task is due and what operators decided; then its
 -- running attempts that somebody asked to cancel; then whether any worker is to be rescued from.
--- Locks: none. Indexes: due, one probe per name and priority; cancel.
+-- Locks: none. Indexes: due, one probe per name and priority; cancel. The workers are read whole.
 SELECT
     n.task_name,
     next.do_after <= statement_timestamp() AS is_due,

@@ -302,7 +302,7 @@ reached AS MATERIALIZED (
         c.priority,
         CASE c.place
             WHEN %(count)s THEN c.do_after
-            ELSE c.do_after - interval '1 s'
+            ELSE greatest(c.do_after, '0001-01-02') - interval '1 s'
         END AS do_after,
         CASE c.place WHEN %(count)s THEN c.seq ELSE 0 END AS seq
     FROM candidate AS c
