@@ -35,7 +35,7 @@ log = logging.getLogger("esync.engine")
 
 _H = TypeVar("_H")
 
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.2
 """A signal handler may only set a number; so often the main thread looks at it."""
 
 
