@@ -208,7 +208,7 @@ def test_an_older_schema_is_told_and_brought_up_to_date(empty_database, monkeypa
     with monkeypatch.context() as patched:
         patched.setattr(migrations, "list_migrations", lambda: files[:1])
         assert migrate(empty_database) == [files[0].name]
-    with pytest.raises(SchemaError, match=r"version 1, this esync needs 3; run `esync migrate`"):
+    with pytest.raises(SchemaError, match=r"version 1, this esync needs 4; run `esync migrate`"):
         check(empty_database)
     assert migrate(empty_database) == [file.name for file in files[1:]]
     check(empty_database)
@@ -217,6 +217,9 @@ def test_an_older_schema_is_told_and_brought_up_to_date(empty_database, monkeypa
     assert cancel.endswith("(claimed_by) WHERE (cancel_requested IS NOT NULL)")
     ((key,),) = query(empty_database, indexes, ["key"])
     assert '(state)::text COLLATE "C"' in key.partition("WHERE")[2].replace("((", "(")
+    ((wake,),) = query(empty_database, "SELECT pg_get_functiondef('message_queue_wake'::regproc)")
+    assert "SECURITY DEFINER\n SET search_path TO 'pg_catalog', 'pg_temp'" in wake
+    assert "= ANY (" in wake
 
 
 def test_names_of_ones_own_are_quoted(empty_database):

@@ -89,3 +89,46 @@ def test_a_bad_request_among_many_leaves_the_callers_transaction_alone(database)
         within.add_tasks([("name", "kept too")])
     assert TaskManager(driver).get_task_count() == 2
     driver.close()
+
+
+def test_an_insert_looks_for_sleepers_by_the_index(database):
+    with psycopg.connect(database) as conn:
+        conn.execute(
+            "INSERT INTO message_queue_sleeper (task_name, worker_id)"
+            " SELECT 'other' || n, gen_random_uuid() FROM generate_series(1, 5000) AS n"
+        )
+        conn.execute("ANALYZE message_queue_sleeper")  # as autovacuum does
+    with psycopg.connect(database) as conn:
+        conn.execute(
+            "INSERT INTO message_queue (task_key, task_name, created_by)"
+            " SELECT n::text, 'name' || n, 'test' FROM generate_series(1, 10) AS n"
+        )
+        scans = conn.execute(
+            "SELECT seq_scan, idx_scan FROM pg_stat_xact_user_tables"
+            " WHERE relname = 'message_queue_sleeper'"
+        ).fetchone()
+    assert scans[0] == 0 < scans[1]
+
+
+def test_a_producer_that_may_insert_and_nothing_else_wakes_who_sleeps(database):
+    with psycopg.connect(database, autocommit=True) as conn:
+        conn.execute(
+            "CREATE ROLE inserts_only;"
+            " GRANT INSERT ON message_queue TO inserts_only;"
+            " INSERT INTO message_queue_sleeper VALUES ('name', gen_random_uuid())"
+        )
+        driver = PostgresDriver(database)
+        listener = driver.listen()
+        try:
+            conn.execute("SET ROLE inserts_only")
+            conn.execute(
+                "INSERT INTO message_queue (task_key, task_name, created_by)"
+                " VALUES ('a', 'other', 'test'), ('b', 'name', 'test'), ('c', 'name', 'test')"
+            )
+            assert listener.wait(10.0) == ["name"]
+        finally:
+            conn.execute(
+                "RESET ROLE; REVOKE ALL ON message_queue FROM inserts_only; DROP ROLE inserts_only"
+            )
+            listener.close()
+            driver.close()
