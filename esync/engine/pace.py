@@ -22,7 +22,10 @@ _DRAIN_SECONDS = 10.0
 _PLACE_SECONDS = 1.0
 """So long pops go on from where the last got to, before one looks from the start again."""
 _BUSY_SECONDS = 1.0
-"""So long more must be due than a runner has claimed before it is taken out of the sleepers."""
+"""So long more must be due than a runner has claimed before it is taken out of the sleepers; it is
+taken out no more often than that either, since each time leaves dead rows there."""
+_RATE_SECONDS = 0.25
+"""The rate of claims is that of so long: at full rate wake-ups cost producers most of theirs."""
 _STREAM_RATE = 200
 """Claims a second beyond which a runner polls: a wake-up for every insert would cost more."""
 _STREAM_CLAIMS = 5
@@ -30,8 +33,9 @@ _STREAM_CLAIMS = 5
 _STREAM_POLL = 0.005
 _STREAM_RATIO = 4
 """The pause is so many times as long as a pop: a fleet that polls must not keep the lock busy."""
-_STREAM_EMPTY_POPS = 4
-"""So many pops in a row find nothing when a stream has ended."""
+_EMPTY_POPS = 4
+"""So many pops in a row find nothing when there is no more to do: a runner that works faster than
+tasks come would else fall asleep between them, and have each of the next ones wake it."""
 _LONGEST_TRY = 0.5
 """Seconds. What took longer waited for something else: a limit, an operator, the database."""
 _SMOOTHING = 4
@@ -58,7 +62,9 @@ class Pace:
         """How long it takes to get something popped, the last pops weighing most."""
         self._due_at = 0.0
         self._backlog_since: float | None = None
-        self._second_at = 0.0
+        self._taken_out_at = -math.inf
+        self._is_taken_out = False
+        self._counted_since = 0.0
         self._claimed = 0
         self._rate = 0.0
         self._empty_pops = 0
@@ -165,7 +171,7 @@ class Pace:
         """Wait for a wake-up; return whether the runner must be written in and pop once more."""
         if self.is_written_in:
             return False
-        if not self._is_streaming:
+        if not self._is_taken_out or self._empty_pops >= _EMPTY_POPS:
             return True
         self._due_at = now + max(_STREAM_POLL, _STREAM_RATIO * (now - self._began_at))
         return False
@@ -173,6 +179,7 @@ class Pace:
     def write_in(self) -> None:
         """Note that the runner is among the sleepers now."""
         self.is_written_in = True
+        self._is_taken_out = False
         self._due_at = 0.0
 
     def note_suspects(self, count: int, now: float) -> bool:
@@ -215,9 +222,9 @@ class Pace:
         if claims:
             self._limited_wait = _FIRST_LIMITED_WAIT
         self._empty_pops = 0 if claims else self._empty_pops + 1
-        if (elapsed := now - self._second_at) >= 1.0:
+        if (elapsed := now - self._counted_since) >= _RATE_SECONDS:
             self._rate = self._claimed / elapsed
-            self._claimed, self._second_at = 0, now
+            self._claimed, self._counted_since = 0, now
         self._claimed += min(claims, _STREAM_CLAIMS)
         if is_exhausted:
             self._backlog_since = None
@@ -234,17 +241,19 @@ class Pace:
 
     def is_busy(self, now: float) -> bool:
         """Whether the runner has so much to do that it should leave the sleepers."""
-        if self._is_streaming:
+        if self._is_streaming and now - self._taken_out_at >= _BUSY_SECONDS:
             return True
         return self._backlog_since is not None and now - self._backlog_since >= _BUSY_SECONDS
 
-    def wake(self) -> None:
-        """Note that the runner is not among the sleepers any more."""
+    def wake(self, now: float) -> None:
+        """Note that the runner is not among the sleepers any more, since it is busy."""
         self.is_written_in = False
+        self._is_taken_out = True
+        self._taken_out_at = now
 
     def start_again(self) -> None:
         """Forget everything: the worker has a new lease, or the store was away."""
-        self.is_written_in = False
+        self.is_written_in = self._is_taken_out = False
         self.is_prodded = True
         self.wants_suspect = False
         self._backlog_since = None
@@ -255,4 +264,4 @@ class Pace:
     @property
     def _is_streaming(self) -> bool:
         """Whether tasks come so fast, one by one, that the next will be there at the next look."""
-        return self._rate >= _STREAM_RATE and self._empty_pops < _STREAM_EMPTY_POPS
+        return self._rate >= _STREAM_RATE and self._empty_pops < _EMPTY_POPS

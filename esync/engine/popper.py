@@ -276,7 +276,7 @@ class Popper(Service):
         if busy:
             self._driver.wake([runner.name for runner in busy], worker_id=lease.worker_id)
             for runner in busy:
-                runner.pace.wake()
+                runner.pace.wake(now)
         if self._tired:
             tired, self._tired = list(dict.fromkeys(self._tired)), []
             try:

@@ -369,6 +369,7 @@ def test_a_backlog_that_is_worked_off_is_no_stream():
         pace.begin(tick / 10)
         pace.note_pop(tick / 10, claims=1000, is_exhausted=False)
     pace.note_pop(3.0, claims=10, is_exhausted=True)
+    assert not pace.is_busy(3.0)
     assert pace.rest(3.0)  # to be written in: nothing comes when it is done
 
 
@@ -389,11 +390,38 @@ def test_a_backlog_of_a_second_makes_a_runner_busy():
     assert not pace.is_busy(2.0)
 
 
+def test_who_worked_off_a_backlog_of_a_second_looks_whether_more_comes():
+    pace = Pace()
+    pace.write_in()
+    pace.note_pop(0.0, claims=1000, is_exhausted=False)
+    pace.wake(1.0)
+    pace.note_pop(1.0, claims=10, is_exhausted=True)
+    for _ in range(4):
+        assert not pace.rest(1.0)
+        pace.note_pop(1.0, claims=0, is_exhausted=True)
+    assert pace.rest(1.0)  # to be written in
+
+
+def test_a_stream_takes_a_runner_out_of_the_sleepers_soon_but_once_a_second():
+    pace = Pace()
+    pace.write_in()
+    for tick in range(26):
+        pace.note_pop(tick / 100, claims=3, is_exhausted=True)
+    assert pace.is_busy(0.25)
+    pace.wake(0.25)
+    pace.write_in()
+    for tick in range(26, 125):
+        pace.note_pop(tick / 100, claims=3, is_exhausted=True)
+        assert not pace.is_busy(tick / 100)
+    assert pace.is_busy(1.25)
+
+
 def test_a_stream_of_single_tasks_is_polled_for_until_it_ends():
     pace = Pace()
     for tick in range(200):
         pace.note_pop(tick / 100, claims=3, is_exhausted=True)
     assert pace.is_busy(2.0)
+    pace.wake(2.0)
     pace.begin(2.0)
     assert not pace.rest(2.0)
     assert pace.next_at() == pytest.approx(2.005)
@@ -401,8 +429,8 @@ def test_a_stream_of_single_tasks_is_polled_for_until_it_ends():
     assert pace.next_at() == pytest.approx(2.5)
     for _ in range(4):
         pace.note_pop(2.0, claims=0, is_exhausted=True)
-    assert not pace.is_busy(2.0)
-    assert pace.rest(2.0)  # to be written in
+    assert not pace.is_busy(3.0)
+    assert pace.rest(3.0)  # to be written in
 
 
 PLACE = Place(5, "2026-01-01", 7)
