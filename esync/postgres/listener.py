@@ -25,6 +25,7 @@ class PostgresListener:
 
     def __init__(self, conn: Connection, *, channel: str) -> None:
         self._conn = conn
+        self._encoding = conn.info.encoding
         self._lock = threading.Lock()  # guards the three below
         self._is_closed = False
         self._is_waiting = False
@@ -69,7 +70,13 @@ class PostgresListener:
         return None if self._is_closed else payloads
 
     def _received(self) -> list[str]:
-        return [notify.payload for notify in self._conn.notifies(timeout=0)]
+        # By the calls of libpq, as in link.py: psycopg's generator takes several times as long, and
+        # while this thread gets ready for the next one, the one it has woken has to wait.
+        payloads = []
+        self._conn.pgconn.consume_input()
+        while (notify := self._conn.pgconn.notifies()) is not None:
+            payloads.append(notify.extra.decode(self._encoding, "replace"))
+        return payloads
 
     def _dispose(self) -> None:
         self._conn.close()
