@@ -33,8 +33,8 @@ _PREFETCH_LIMIT_SECONDS = 0.5
 """But no more than that: claims that have waited for a second are given back."""
 AHEAD_LIMIT = 2 * POP_LIMIT
 """Unstarted claims of a runner at most, about: while it performs one pop, the next is made."""
-_LIMIT_SHARE = 4
-"""Unstarted claims count against a limit: one worker takes a quarter of it at most for them."""
+_LIMIT_SHARE = 2
+"""Unstarted claims count against a limit: one worker takes a half of it at most for them."""
 _SMOOTHING = 8
 """Attempts that weigh as much in the mean run time as everything before them."""
 _TINY_SECONDS = 0.0005
