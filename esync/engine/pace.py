@@ -27,7 +27,10 @@ taken out no more often than that either, since each time leaves dead rows there
 _RATE_SECONDS = 0.25
 """The rate of claims is that of so long: at full rate wake-ups cost producers most of theirs."""
 _STREAM_RATE = 200
-"""Claims a second beyond which a runner polls: a wake-up for every insert would cost more."""
+"""Claims a second beyond which a runner polls: a wake-up for every insert would cost more. It goes
+on to poll for half of that."""
+_AFTER_BACKLOG_SECONDS = 0.5
+"""So long a runner polls that has worked off a backlog, until its rate tells whether more comes."""
 _STREAM_CLAIMS = 5
 """Of one pop count so many at most: what comes by the hundred is a backlog that is worked off."""
 _STREAM_POLL = 0.005
@@ -62,6 +65,7 @@ class Pace:
         """How long it takes to get something popped, the last pops weighing most."""
         self._due_at = 0.0
         self._backlog_since: float | None = None
+        self._backlog_at = -math.inf
         self._taken_out_at = -math.inf
         self._is_taken_out = False
         self._counted_since = 0.0
@@ -171,7 +175,7 @@ class Pace:
         """Wait for a wake-up; return whether the runner must be written in and pop once more."""
         if self.is_written_in:
             return False
-        if not self._is_taken_out or self._empty_pops >= _EMPTY_POPS:
+        if not self._is_taken_out or not self._may_get_more(now):
             return True
         self._due_at = now + max(_STREAM_POLL, _STREAM_RATIO * (now - self._began_at))
         return False
@@ -228,8 +232,10 @@ class Pace:
         self._claimed += min(claims, _STREAM_CLAIMS)
         if is_exhausted:
             self._backlog_since = None
-        elif self._backlog_since is None:
-            self._backlog_since = now
+        else:
+            self._backlog_at = now
+            if self._backlog_since is None:
+                self._backlog_since = now
 
     def note_place(self, popped: Popped, now: float) -> None:
         """Note how far a pop came; a pop from the start lets the next ones go on for a while."""
@@ -241,18 +247,22 @@ class Pace:
 
     def is_busy(self, now: float) -> bool:
         """Whether the runner has so much to do that it should leave the sleepers."""
-        if self._is_streaming and now - self._taken_out_at >= _BUSY_SECONDS:
+        if self._is_streaming(now) and now - self._taken_out_at >= _BUSY_SECONDS:
             return True
         return self._backlog_since is not None and now - self._backlog_since >= _BUSY_SECONDS
 
     def wake(self, now: float) -> None:
-        """Note that the runner is not among the sleepers any more, since it is busy."""
+        """Note that the runner is not among the sleepers any more, since it is busy.
+
+        It pops again, for what came before and sent a wake-up to nobody.
+        """
         self.is_written_in = False
+        self._due_at = 0.0
         self._is_taken_out = True
         self._taken_out_at = now
 
     def start_again(self) -> None:
-        """Forget everything: the worker has a new lease, or the store was away."""
+        """Forget what is known of the queue: the worker has a new lease, or the store was away."""
         self.is_written_in = self._is_taken_out = False
         self.is_prodded = True
         self.wants_suspect = False
@@ -261,7 +271,13 @@ class Pace:
         self._cursor.forget()
         self._cursor_aside.forget()
 
-    @property
-    def _is_streaming(self) -> bool:
+    def _is_streaming(self, now: float) -> bool:
         """Whether tasks come so fast, one by one, that the next will be there at the next look."""
-        return self._rate >= _STREAM_RATE and self._empty_pops < _EMPTY_POPS
+        is_fresh = now - self._counted_since < 2 * _RATE_SECONDS
+        return is_fresh and self._rate >= _STREAM_RATE and self._empty_pops < _EMPTY_POPS
+
+    def _may_get_more(self, now: float) -> bool:
+        """Whether polling is better than falling asleep, for a runner that was busy."""
+        if self._empty_pops >= _EMPTY_POPS:
+            return False
+        return self._rate >= _STREAM_RATE / 2 or now - self._backlog_at < _AFTER_BACKLOG_SECONDS

@@ -70,8 +70,8 @@ class PostgresListener:
         return None if self._is_closed else payloads
 
     def _received(self) -> list[str]:
-        # By the calls of libpq, as in link.py: psycopg's generator takes several times as long, and
-        # while this thread gets ready for the next one, the one it has woken has to wait.
+        # By the calls of libpq, as in link.py: psycopg's generator takes several times as long, in
+        # which the popper, just woken by this thread, waits for the interpreter's lock.
         payloads = []
         self._conn.pgconn.consume_input()
         while (notify := self._conn.pgconn.notifies()) is not None:

@@ -288,7 +288,7 @@ def test_a_runner_whose_pops_take_long_claims_for_longer(pop_seconds, room):
 
 @pytest.mark.parametrize(
     ("settings", "room"),
-    [({"limit": 8}, 4), ({"limit": 400}, 100), ({"limit": 4000}, 400), ({"stream": "netsuite"}, 4)],
+    [({"limit": 8}, 4), ({"limit": 400}, 200), ({"limit": 4000}, 400), ({"stream": "netsuite"}, 4)],
 )
 def test_a_limited_runner_claims_a_part_of_its_limit_ahead(settings, room):
     one = runner(concurrency=4, **settings)
@@ -370,7 +370,6 @@ def test_a_backlog_that_is_worked_off_is_no_stream():
         pace.note_pop(tick / 10, claims=1000, is_exhausted=False)
     pace.note_pop(3.0, claims=10, is_exhausted=True)
     assert not pace.is_busy(3.0)
-    assert pace.rest(3.0)  # to be written in: nothing comes when it is done
 
 
 def test_a_few_tasks_a_second_leave_a_runner_among_the_sleepers():
@@ -395,11 +394,42 @@ def test_who_worked_off_a_backlog_of_a_second_looks_whether_more_comes():
     pace.write_in()
     pace.note_pop(0.0, claims=1000, is_exhausted=False)
     pace.wake(1.0)
-    pace.note_pop(1.0, claims=10, is_exhausted=True)
+    pace.note_pop(1.0, claims=1000, is_exhausted=False)
+    pace.note_pop(1.1, claims=10, is_exhausted=True)
     for _ in range(4):
-        assert not pace.rest(1.0)
-        pace.note_pop(1.0, claims=0, is_exhausted=True)
-    assert pace.rest(1.0)  # to be written in
+        assert not pace.rest(1.1)
+        pace.note_pop(1.1, claims=0, is_exhausted=True)
+    assert pace.rest(1.1)  # to be written in
+
+
+def test_who_was_busy_does_not_poll_for_a_few_tasks_a_second():
+    pace = Pace()
+    pace.write_in()
+    pace.note_pop(0.0, claims=1000, is_exhausted=False)
+    pace.wake(1.0)
+    for tick in range(11, 15):
+        pace.note_pop(tick / 10, claims=1, is_exhausted=True)
+    assert pace.rest(1.4)  # to be written in
+
+
+def test_who_leaves_the_sleepers_pops_again():
+    pace = Pace()
+    pace.write_in()
+    for tick in range(26):
+        pace.begin(tick / 100)
+        pace.note_pop(tick / 100, claims=3, is_exhausted=True)
+        assert not pace.rest(tick / 100)
+    assert not pace.is_due(0.26)
+    pace.wake(0.26)
+    assert pace.is_due(0.26)
+
+
+def test_a_stream_that_ended_leaves_a_runner_among_the_sleepers():
+    pace = Pace()
+    pace.write_in()
+    for tick in range(26):
+        pace.note_pop(tick / 100, claims=3, is_exhausted=True)
+    assert not pace.is_busy(1.0)
 
 
 def test_a_stream_takes_a_runner_out_of_the_sleepers_soon_but_once_a_second():
