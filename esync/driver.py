@@ -176,12 +176,15 @@ class RunnerDriver(Protocol):
         crashes: its process must end at once.
         """
 
-    def rescue(self, *, max_crashes: int, sweep: bool = True) -> Rescued:
+    def rescue(
+        self, *, max_crashes: int, sweep: bool = True, worker_id: UUID | None = None
+    ) -> Rescued:
         """Give back tasks of workers whose lease ran out, and of legacy processors.
 
         As many as do not keep others waiting for long: call it again until it finds none.
         A `sweep` reads all that runs, for tasks whose worker was taken out before; without one
-        nothing is read unless a lease has run out.
+        nothing is read unless a lease has run out. A worker that names itself sweeps only if it is
+        the first of those that live: the shortest lease, then the smallest id.
         """
 
     def cancel_unknown(self, *, grace: float, forget_after: float) -> Mapping[str, int]:

@@ -11,6 +11,7 @@ from esync.errors import DriverError, EsyncError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from esync.driver import RunnerDriver
     from esync.engine.presence import Presence
@@ -26,7 +27,10 @@ _LEAVING_SECONDS = 1.0
 
 
 class Rescuer(Service):
-    """Every worker rescues; the statement is such that it does not matter who comes first."""
+    """Every worker rescues, and the statement is such that it does not matter who comes first.
+
+    One of them sweeps: that reads all that runs, in all workers.
+    """
 
     def __init__(
         self,
@@ -84,11 +88,14 @@ class Rescuer(Service):
 
     def _rescue_all(self, *, sweep: bool) -> None:
         """Rescue until nothing is found: one rescue gives back so many only."""
-        while self._rescue(sweep=sweep) and not self.is_stopping:
-            sweep = True  # what was left over has no worker any more
+        has_found = self._rescue(sweep=sweep, worker_id=self._presence.worker_id)
+        while has_found and not self.is_stopping:
+            has_found = self._rescue(sweep=True)  # what was left over has no worker any more
 
-    def _rescue(self, *, sweep: bool) -> bool:
-        rescued = self._driver.rescue(max_crashes=self._settings.max_crashes, sweep=sweep)
+    def _rescue(self, *, sweep: bool, worker_id: UUID | None = None) -> bool:
+        rescued = self._driver.rescue(
+            max_crashes=self._settings.max_crashes, sweep=sweep, worker_id=worker_id
+        )
         if any(rescued):
             log.warning(
                 "rescue: %d workers lost, %d tasks given back, %d tasks FAILED for good",

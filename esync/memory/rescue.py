@@ -23,6 +23,16 @@ def lost_workers(store: Store) -> Mapping[UUID, Worker]:
     return {i: worker for i, worker in store.workers.items() if not worker.has_lease(now)}
 
 
+def may_sweep(store: Store, worker_id: UUID | None) -> bool:
+    """Whether a worker is the first of those that live; nobody in particular may always."""
+    now = store.now()
+    if worker_id not in store.workers:
+        return True
+    alive = {i: worker.info.lease for i, worker in store.workers.items() if worker.has_lease(now)}
+    mine = store.workers[worker_id].info.lease, worker_id
+    return all(mine <= (lease, i) for i, lease in alive.items())
+
+
 def rescue(store: Store, *, max_crashes: int, sweep: bool) -> Rescued:
     """Take out the workers that are lost; give their tasks back."""
     gone = lost_workers(store)

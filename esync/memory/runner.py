@@ -65,9 +65,12 @@ class MemoryRunner(StorePart):
             else:
                 self._store.remove_worker(worker_id)
 
-    def rescue(self, *, max_crashes: int, sweep: bool = True) -> Rescued:
+    def rescue(
+        self, *, max_crashes: int, sweep: bool = True, worker_id: UUID | None = None
+    ) -> Rescued:
         """Give back the tasks of workers whose lease ran out."""
         with self._store.lock:
+            sweep = sweep and rescue.may_sweep(self._store, worker_id)
             return rescue.rescue(self._store, max_crashes=max_crashes, sweep=sweep)
 
     def cancel_unknown(self, *, grace: float, forget_after: float) -> Mapping[str, int]:

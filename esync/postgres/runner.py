@@ -87,12 +87,15 @@ class PostgresRunner(Store):
         verb = "leave_running" if is_running else "leave"
         self._rows("beat", verb, {"worker_id": worker_id, "channel": self.names.channel})
 
-    def rescue(self, *, max_crashes: int, sweep: bool = True) -> Rescued:
+    def rescue(
+        self, *, max_crashes: int, sweep: bool = True, worker_id: UUID | None = None
+    ) -> Rescued:
         """Give back the tasks of workers whose lease ran out, and of legacy processors."""
         params = {
             "max_crashes": max_crashes,
             "limit": RESCUE_LIMIT,
             "sweep": sweep,
+            "worker_id": worker_id,
             "channel": self.names.channel,
         }
         ((workers, retried, failed, _),) = self._rows("pop", "rescue", params)

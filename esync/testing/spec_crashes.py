@@ -64,6 +64,31 @@ class CrashesSpecification:
         assert state_of(harness.driver, task_id) == TaskState.IN_PROGRESS
         assert harness.driver.rescue(max_crashes=3).retried == 1
 
+    def test_a_sweep_is_left_to_the_first_worker_that_lives(self, harness: Harness) -> None:
+        slow = Worker(harness.driver, lease=2 * LEASE)
+        first = Worker(harness.driver, lease=LEASE)
+        task_id = _orphan(harness)
+        assert not any(harness.driver.rescue(max_crashes=3, worker_id=slow.id))
+        assert state_of(harness.driver, task_id) == TaskState.IN_PROGRESS
+        assert harness.driver.rescue(max_crashes=3, worker_id=first.id).retried == 1
+
+    def test_of_equal_leases_the_smallest_id_sweeps(self, harness: Harness) -> None:
+        ids = sorted(Worker(harness.driver).id for _ in range(3))
+        _orphan(harness)
+        found = [harness.driver.rescue(max_crashes=3, worker_id=one) for one in reversed(ids)]
+        assert [rescued.retried for rescued in found] == [0, 0, 1]
+
+    def test_who_leaves_or_is_lost_leaves_the_sweeps_to_the_next(self, harness: Harness) -> None:
+        slow = Worker(harness.driver, lease=3 * LEASE)
+        leaving = Worker(harness.driver, lease=LEASE)
+        _orphan(harness)
+        harness.driver.leave(leaving.id, is_running=True)
+        assert harness.driver.rescue(max_crashes=3, worker_id=slow.id).retried == 1
+        Worker(harness.driver, lease=LEASE)
+        _orphan(harness)
+        harness.let_pass(LEASE + 1)
+        assert harness.driver.rescue(max_crashes=3, worker_id=slow.id).retried == 1
+
     def test_a_rescue_keeps_the_due_time(self, harness: Harness) -> None:
         task_id = add(harness.driver)
         Worker(harness.driver, lease=LEASE).claim()
@@ -256,3 +281,12 @@ def _is_gone(worker: Worker) -> bool:
     except WorkerGoneError:
         return True
     return False
+
+
+def _orphan(harness: Harness) -> UUID:
+    """Return a task that is IN PROGRESS, and whose worker has no row."""
+    task_id = add(harness.driver)
+    worker = Worker(harness.driver, lease=LEASE)
+    worker.claim()
+    harness.driver.leave(worker.id)
+    return task_id

@@ -25,6 +25,10 @@ def request(key, **options):
 
 @pytest.fixture
 def worker_id(driver):
+    return register(driver)
+
+
+def register(driver):
     worker = WorkerInfo(worker_id=uuid4(), host="h", pid=1, slots=4, lease=300.0, version="t")
     driver.register(worker, [RunnerInfo(name=NAME, slots=4)])
     return worker.worker_id
@@ -202,7 +206,13 @@ STATEMENTS = {
     "release": FENCE,
     "look": {"names": [NAME, "other"], "worker_id": uuid4()},
     "report": {"task_id": uuid4(), "attempt": 1, "worker_id": uuid4(), "message": ""},
-    "rescue": {"max_crashes": 3, "limit": 5000, "sweep": True, "channel": "c"},
+    "rescue": {
+        "max_crashes": 3,
+        "limit": 5000,
+        "sweep": True,
+        "worker_id": None,
+        "channel": "c",
+    },
     "unknown_names": {"forget_after": 1.0},
     "cancel_unknown": {"name": NAME, "grace": 1.0, "forget_after": 1.0},
     "task_count": {"name": NAME},
@@ -363,13 +373,20 @@ def test_a_rescue_gives_back_a_bounded_number_at_a_time(driver, sql):
     assert [driver.rescue(max_crashes=3).retried for _ in range(3)] == [RESCUE_LIMIT, 500, 0]
 
 
-@pytest.mark.parametrize(("sweep", "rows"), [(True, 500), (False, 0)])
-def test_a_rescue_reads_what_runs_in_a_sweep_only(driver, worker_id, *, sql, sweep, rows):
+@pytest.mark.parametrize(
+    ("sweep", "asks", "rows"),
+    [(True, "nobody", 500), (True, "first", 500), (True, "second", 0), (False, "first", 0)],
+)
+def test_a_rescue_reads_what_runs_in_a_sweep_of_the_first_worker_only(
+    driver, worker_id, *, sql, sweep, asks, rows
+):
+    workers = sorted([worker_id, register(driver)])
     fill(sql, rows=500, keys=500)
     driver.pop(NAME, worker_id=worker_id, count=500)
     with connect(driver._conninfo, purpose="plan") as conn:
         prepare(conn, driver, "rescue")
-        params = {**STATEMENTS["rescue"], "sweep": sweep}
+        sweeper = {"nobody": None, "first": workers[0], "second": workers[1]}[asks]
+        params = {**STATEMENTS["rescue"], "sweep": sweep, "worker_id": sweeper}
         scans = list(scans_of(explain_prepared(conn, driver, "rescue", params)))
     assert touched([one for one in scans if one.get("Index Name") == f"{TABLE}_running"]) == rows
 

@@ -1,8 +1,9 @@
 -- rescue: take out the workers whose lease ran out, give back their tasks, IN PROGRESS as they
 -- were seen. Also the tasks whose worker has no row (its last pop committed after its rescue),
 -- and after ten minutes those of legacy processors, which have no worker at all. Without a sweep
--- what runs is read only if a lease has run out.
--- Locks: the rows it writes. Indexes: running, primary keys.
+-- what runs is read only if a lease has run out. A sweep reads all of it, so a worker leaves it to
+-- the first of those that live.
+-- Locks: the rows it writes. Indexes: running, primary keys. The workers are read whole.
 WITH stale AS (
     DELETE FROM {worker} AS w
     WHERE w.worker_id IN (
@@ -19,6 +20,17 @@ WITH stale AS (
         w.leaving_at IS NOT NULL AS has_left
 ),
 
+-- The one that sweeps most often, of several the first by its id.
+earlier AS MATERIALIZED (
+    SELECT
+    FROM {worker} AS w
+    JOIN {worker} AS mine ON mine.worker_id = %(worker_id)s::uuid
+    WHERE (w.lease_seconds, w.worker_id) < (mine.lease_seconds, mine.worker_id)
+        AND w.heartbeat > statement_timestamp() - w.lease_seconds * interval '1 s'
+        AND w.leaving_at IS NULL
+    LIMIT 1
+),
+
 lost AS MATERIALIZED (
     SELECT
         t.ctid AS row_id,
@@ -30,7 +42,7 @@ lost AS MATERIALIZED (
     LEFT JOIN stale AS s ON s.worker_id = t.claimed_by
     LEFT JOIN {worker} AS w ON w.worker_id = t.claimed_by
     WHERE t.state = 'IN PROGRESS'
-        AND (SELECT %(sweep)s OR EXISTS (SELECT FROM stale))
+        AND (SELECT %(sweep)s AND NOT EXISTS (SELECT FROM earlier) OR EXISTS (SELECT FROM stale))
         AND (
             s.worker_id IS NOT NULL
             OR (t.claimed_by IS NOT NULL AND w.worker_id IS NULL)
