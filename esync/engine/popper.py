@@ -270,12 +270,16 @@ class Popper(Service):
             pace.put_off_suspects()
 
     def _keep_sleepers(self, lease: Lease) -> None:
-        """Write in the runners that found nothing, take out those that are busy."""
+        """Write in the runners that found nothing, take out those that are busy or paused."""
         now = time.monotonic()
-        busy = [one for one in self._runners if one.pace.is_written_in and one.pace.is_busy(now)]
-        if busy:
-            self._driver.wake([runner.name for runner in busy], worker_id=lease.worker_id)
-            for runner in busy:
+        awake = [
+            runner
+            for runner in self._runners
+            if runner.pace.is_written_in and (runner.is_paused or runner.pace.is_busy(now))
+        ]
+        if awake:
+            self._driver.wake([runner.name for runner in awake], worker_id=lease.worker_id)
+            for runner in awake:
                 runner.pace.wake(now)
         if self._tired:
             tired, self._tired = list(dict.fromkeys(self._tired)), []

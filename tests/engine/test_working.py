@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from fix_engine import FaultyDriver, stays
+from fix_engine import BY, FaultyDriver, stays
 from fix_wait import wait_until
 
 from esync.driver import POP_LIMIT, RunnerInfo, WorkerInfo
@@ -215,6 +215,20 @@ def test_a_busy_runner_leaves_the_sleepers(make_bench, driver):
     wait_until(lambda: faulty.calls_of("sleep"))
     add_many(bench, "work", 1000)
     wait_until(lambda: faulty.calls_of("wake"))
+
+
+def test_a_paused_runner_leaves_the_sleepers_and_comes_back(make_bench, driver):
+    faulty = FaultyDriver(driver)
+    bench = make_bench(faulty)
+    bench.handle("work", lambda _task: None)
+    bench.start()
+    wait_until(lambda: faulty.calls_of("sleep"))
+    bench.driver.pause(["work"], by=BY)
+    wait_until(lambda: faulty.calls_of("wake"))
+    slept = faulty.calls_of("sleep")
+    bench.driver.resume(["work"], by=BY)
+    wait_until(lambda: faulty.calls_of("sleep") > slept)
+    bench.wait_state(bench.add("work"), "DONE")
 
 
 def test_a_delayed_task_starts_when_it_is_due(make_bench, driver):
