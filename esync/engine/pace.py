@@ -41,6 +41,8 @@ _EMPTY_POPS = 4
 tasks come would else fall asleep between them, and have each of the next ones wake it."""
 _LONGEST_TRY = 0.5
 """Seconds. What took longer waited for something else: a limit, an operator, the database."""
+_ASIDE_SECONDS = 0.02
+"""So long pops supersede requests of a key before one passes it over, for the other keys."""
 _SMOOTHING = 4
 """Pops that weigh about as much as all before them."""
 
@@ -76,6 +78,9 @@ class Pace:
         # Of pops that pass over a key whose requests, perhaps a hundred thousand, come first.
         self._cursor_aside = Cursor(LONGEST_SECONDS)
         self._is_aside = False
+        self._aside_at = -math.inf
+        self._has_hot_key = False
+        """The last pop that passed nothing over did nothing but supersede."""
         self._has_freed = False
         """A blocked key may be claimed now: its task may stand before the place of pops aside."""
         self._began_at = 0.0
@@ -125,9 +130,16 @@ class Pace:
             self._blocked = {key: until for key, until in self._blocked.items() if until > now}
             return (*self._blocked, *passed_over), place
 
-    def pass_over(self, keys: tuple[str, ...]) -> None:
-        """Leave keys out of the next pop only: of one of them more is to be superseded."""
-        self._passed_over = keys
+    @property
+    def is_superseding(self) -> bool:
+        """Whether the pop at hand will see little but requests of a key that runs."""
+        return self._has_hot_key and not self._is_aside
+
+    def pass_over(self, keys: tuple[str, ...], now: float) -> None:
+        """Leave keys out of the next pop, if none has for a while: one has more to supersede."""
+        if now - self._aside_at >= _ASIDE_SECONDS:
+            self._aside_at = now
+            self._passed_over = keys
 
     def block(self, keys: Iterable[str], now: float) -> bool:
         """Leave keys out for a short while; return whether one of them is new."""
@@ -238,8 +250,9 @@ class Pace:
                 self._backlog_since = now
 
     def note_place(self, popped: Popped, now: float) -> None:
-        """Note how far a pop came; a pop from the start lets the next ones go on for a while."""
+        """Note what a pop saw and how far it came; the next ones go on from there for a while."""
         if not self._is_aside:
+            self._has_hot_key = popped.superseded > 0 and not popped.claims
             # A runner that has seen everything looks from the start before it rests.
             self._cursor.note(None if popped.is_exhausted else popped.place, now)
         elif popped.place is not None:

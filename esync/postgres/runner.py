@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from esync.driver import Listener, MinuteCount, RunnerInfo, WorkerInfo
     from esync.task import Finish, Release
 
-POP_BUDGET = 1000
-"""Requests that one pop supersedes beside those it claims, or ten of each key: about 15 ms. More
-would keep the other keys of the runner waiting for as long."""
+POP_BUDGET = 400
+"""Requests that one pop supersedes beside those it claims, or ten of each key. That many at first,
+then as many as take so long, which the other keys of the runner wait."""
+_BUDGET_SECONDS = 0.012
+_BUDGETS = (100, 2000)
 
 RESCUE_LIMIT = 5000
 """Tasks that one rescue gives back at most."""
@@ -46,6 +48,7 @@ class PostgresRunner(Store):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._counts_forgotten_at = time.monotonic()
+        self._budget = POP_BUDGET
 
     def register(self, worker: WorkerInfo, runners: Sequence[RunnerInfo]) -> None:
         """Enter a worker and its names; raise SchemaError when the schema does not fit."""
@@ -133,18 +136,22 @@ class PostgresRunner(Store):
             "stream": stream,
             "skip_keys": list(skip_keys),
             "suspects": suspects,
-            "budget": POP_BUDGET,
+            "budget": self._budget,
             "after_priority": begin.priority,
             "after_due": begin.do_after,
             "after_seq": begin.seq,
         }
+        began = time.monotonic()
         try:
             rows = again(lambda: self._pop(params))
         except DriverUnavailableError as exc:
             if getattr(exc.__cause__, "sqlstate", None) == LOCK_TIMEOUT:
                 return _HELD
             raise
-        return _popped(rows, worker_id=worker_id)
+        popped = _popped(rows, worker_id=worker_id)
+        if popped.superseded >= self._budget - 1:
+            self._adapt_budget(time.monotonic() - began)
+        return popped
 
     def finish(self, finishes: Sequence[Finish], *, worker_id: UUID) -> set[UUID]:
         """Record outcomes in one statement; return the ids recorded, now or by an earlier call."""
@@ -272,6 +279,12 @@ class PostgresRunner(Store):
             locks.append(self.names.lock("stream", params["stream"]))
         calls = [self._call("lock_briefly", {"lock": lock}) for lock in locks]
         return self._lane("pop").exchange(*calls, self._call("pop", params))[-1]
+
+    def _adapt_budget(self, seconds: float) -> None:
+        """Learn from a pop that used up its budget; it may have waited for something, too."""
+        factor = min(max(_BUDGET_SECONDS / seconds, 0.8), 1.25)
+        least, most = _BUDGETS
+        self._budget = min(max(int(self._budget * factor), least), most)
 
     def _cancel_unknown(self, params: Mapping[str, Any]) -> int:
         with self._transaction("pop") as conn:

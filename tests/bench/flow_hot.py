@@ -254,7 +254,7 @@ def _pop(
         pops.append((ended - began) * 1000)
         pace.note_place(popped, ended)
         if popped.superseded and len(popped.claims) < COUNT:
-            pace.pass_over(popped.blocked)
+            pace.pass_over(popped.blocked, ended)
         else:
             pace.block(popped.blocked, ended)
         driver.finish(

@@ -59,10 +59,18 @@ def test_a_hundred_thousand_requests_of_a_key_give_one_attempt(driver, worker_id
         pops.append(driver.pop(NAME, worker_id=worker_id, count=100))
         claims = pops[-1].claims
     assert len(claims) == 1
-    assert max(popped.superseded for popped in pops) <= POP_BUDGET
+    assert pops[0].superseded == POP_BUDGET - 1
+    assert max(popped.superseded for popped in pops) <= 2000
     assert states(sql) == {"IN PROGRESS": 1, "CANCELLED": 99_999}
     newest = sql("SELECT message_queue_id FROM message_queue ORDER BY seq DESC LIMIT 1")
     assert newest.fetchone() == (claims[0].task_id,)
+
+
+@pytest.mark.parametrize(("seconds", "budget"), [(0.002, 2000), (0.012, 400), (1.0, 100)])
+def test_a_pop_supersedes_as_many_as_the_other_keys_can_wait_for(driver, *, seconds, budget):
+    for _ in range(10):
+        driver._adapt_budget(seconds)
+    assert driver._budget == budget
 
 
 def test_a_running_hot_key_is_superseded_and_in_nobodys_way(driver, worker_id, sql):

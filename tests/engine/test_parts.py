@@ -6,6 +6,7 @@ import itertools
 import math
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -532,7 +533,7 @@ def test_pops_that_pass_a_key_over_have_a_place_of_their_own():
         now = round_ / 2
         assert begin(now) == ((), None)  # the next requests of the key are the first of all
         pace.note_place(superseding, now)
-        pace.pass_over(("hot",))
+        pace.pass_over(("hot",), now)
         assert begin(now) == (("hot",), PLACE if round_ else None)
         # Even from what was all that there was, or from nothing, the next of these goes on.
         pace.note_place(Popped(claims=(), place=None if round_ % 2 else PLACE), now)
@@ -542,24 +543,49 @@ def test_a_freed_key_is_looked_for_from_the_start_by_pops_that_pass_another_over
     pace = Pace()
     for at in (0.0, 0.1):
         pace.begin(at)
-        pace.pass_over(("hot",))
+        pace.pass_over(("hot",), at)
         pace.aim(at)
         pace.note_place(REACHED, at)
     pace.block(["waits"], 0.1)
     assert pace.end(["waits"], retry_at=math.inf)
-    pace.pass_over(("hot",))
+    pace.pass_over(("hot",), 0.2)
     assert pace.aim(0.2) == (("hot",), None)
+
+
+def test_a_pop_that_only_superseded_is_followed_by_one_that_sees_little():
+    pace = Pace()
+    seen = []
+    hot = Popped(claims=(), superseded=500, blocked=("hot",), is_exhausted=False)
+    mixed = replace(hot, claims=(claim(),))
+    for popped in (hot, REACHED, hot, mixed, hot):
+        pace.begin(0.0)
+        if popped is REACHED:
+            pace.pass_over(("hot",), 0.0)
+        pace.aim(0.0)
+        seen.append(pace.is_superseding)
+        pace.note_place(popped, 0.0)
+    assert seen == [False, False, True, True, False]
 
 
 def test_a_key_is_passed_over_once():
     pace = Pace()
     pace.begin(0.0)
-    pace.pass_over(("hot",))
+    pace.pass_over(("hot",), 0.0)
     assert pace.aim(0.0)[0] == ("hot",)
     assert pace.has_left_out
     pace.begin(0.1)
     assert pace.aim(0.1)[0] == ()
     assert not pace.has_left_out
+
+
+def test_short_pops_pass_a_key_over_every_fiftieth_of_a_second_only():
+    pace = Pace()
+    keys = []
+    for millis in range(0, 60, 5):
+        pace.begin(millis / 1000)
+        pace.pass_over(("hot",), millis / 1000)
+        keys.append(pace.aim(millis / 1000)[0])
+    assert [index for index, left_out in enumerate(keys) if left_out] == [0, 4, 8]
 
 
 def test_the_first_retry_sets_the_timer():
