@@ -29,7 +29,8 @@ POP_BUDGET = 400
 """Requests that one pop supersedes beside those it claims, or ten of each key. That many at first,
 then as many as take so long, which the other keys of the runner wait."""
 _BUDGET_SECONDS = 0.012
-_BUDGETS = (100, 2000)
+_LEAST_BUDGET = 200
+_MOST_BUDGET = 2000
 
 RESCUE_LIMIT = 5000
 """Tasks that one rescue gives back at most."""
@@ -281,10 +282,10 @@ class PostgresRunner(Store):
         return self._lane("pop").exchange(*calls, self._call("pop", params))[-1]
 
     def _adapt_budget(self, seconds: float) -> None:
-        """Learn from a pop that used up its budget; it may have waited for something, too."""
-        factor = min(max(_BUDGET_SECONDS / seconds, 0.8), 1.25)
-        least, most = _BUDGETS
-        self._budget = min(max(int(self._budget * factor), least), most)
+        """Learn from a pop that used up its budget; it may have waited for a lock, too."""
+        factor = _BUDGET_SECONDS / max(seconds, 0.001)
+        budget = int(self._budget * min(max(factor, 0.8), 1.25))
+        self._budget = min(max(budget, _LEAST_BUDGET), _MOST_BUDGET)
 
     def _cancel_unknown(self, params: Mapping[str, Any]) -> int:
         with self._transaction("pop") as conn:
