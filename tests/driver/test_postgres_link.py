@@ -162,3 +162,20 @@ def test_a_prepared_statement_that_is_of_no_use_any_more_is_prepared_again(datab
         lane.exchange(call)
     assert lane.exchange(call) == [[]]
     lane.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        (b"SELECT pg_sleep(60)", "statement stopped: canceling statement due to statement timeout"),
+        (b"SELECT pg_advisory_lock(7)", "database busy: canceling statement due to lock timeout"),
+        (b"SELECT pg_terminate_backend(pg_backend_pid())", "database away: terminating connection"),
+    ],
+)
+def test_what_the_database_stopped_is_not_told_as_its_absence(database, conn, statement, words):
+    settings = {"lock_timeout": "20ms", "statement_timeout": "500ms"}
+    lane = Lane(check_conninfo(database), purpose="test", settings=settings)
+    conn.execute("SELECT pg_advisory_lock(7)")
+    with pytest.raises(DriverUnavailableError, match=words), lane.connection() as lent:
+        lent.execute(statement)
+    lane.close()
