@@ -92,11 +92,12 @@ class Worker:
         claims: list[Claim] = []
         blocked: set[str] = set()
         while len(claims) < count:
-            popped = self.pop(
-                name, count=count - len(claims), limit=limit, stream=stream, skip_keys=blocked
-            )
+            asked = count - len(claims)
+            popped = self.pop(name, count=asked, limit=limit, stream=stream, skip_keys=blocked)
             claims += popped.claims
-            has_news = popped.claims or popped.superseded or not blocked.issuperset(popped.blocked)
+            if popped.superseded and len(popped.claims) < asked:
+                continue  # of a key that was blocked there may be more to supersede
+            has_news = popped.claims or not blocked.issuperset(popped.blocked)
             blocked.update(popped.blocked)
             if popped.is_limited or not has_news:
                 break
