@@ -132,7 +132,7 @@ class Pace:
 
     @property
     def is_superseding(self) -> bool:
-        """Whether the pop at hand will see little but requests of a key that runs."""
+        """Whether the pop at hand will see little but requests of one key."""
         return self._has_hot_key and not self._is_aside
 
     def pass_over(self, keys: tuple[str, ...], now: float) -> None:
@@ -265,7 +265,7 @@ class Pace:
         return self._backlog_since is not None and now - self._backlog_since >= _BUSY_SECONDS
 
     def wake(self, now: float) -> None:
-        """Note that the runner is not among the sleepers any more, since it is busy.
+        """Note that the runner is not among the sleepers any more, since it is busy or paused.
 
         It pops again, for what came before and sent a wake-up to nobody.
         """

@@ -36,6 +36,8 @@ _REFUSED_WAIT = 5.0
 _LOOK_PAST = 10
 _LAST_RELEASES = 3
 _SUPERSEDING_LIMIT = 100
+"""Rows that a pop looks at when the one before found nothing but requests to supersede: reading a
+thousand of them would take up to half of its time."""
 _LOOKS = (0.02, 0.1, 0.3)
 """Seconds after falling asleep, for the insert whose commit was slept through."""
 
@@ -172,7 +174,7 @@ class Popper(Service):
         # Suspects that are left count among what a pop may see: look past them.
         # One suspect is popped at a time, but blocked ones may stand before it.
         asked = min(room + pace.suspects_ahead + _LOOK_PAST * is_suspect, POP_LIMIT)
-        if pace.is_superseding:  # reading a thousand of its requests would take half of the time
+        if pace.is_superseding:
             asked = min(asked, _SUPERSEDING_LIMIT)
         try:
             popped = self._pop(

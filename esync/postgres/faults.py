@@ -27,8 +27,8 @@ _SCHEMA = frozenset({"3F000", "42P01", "42703", "42883"})
 _SHUTDOWN = frozenset({"57P01", "57P02", "57P03", "57P05"})
 
 LOCK_TIMEOUT = "55P03"
-# It is there, and did not do this: 57014 is a time limit, or somebody cancelled the statement.
-_THERE = {LOCK_TIMEOUT: "database busy", "57014": "statement stopped"}
+# The database is there and did not do it. 57014 is a time limit, or somebody cancelled it.
+_NOT_AWAY = {LOCK_TIMEOUT: "database busy", "57014": "statement stopped"}
 
 
 def translate(exc: Exception, *, was_sent: bool = True) -> DriverError:
@@ -46,7 +46,7 @@ def translate(exc: Exception, *, was_sent: bool = True) -> DriverError:
         return SchemaError(f"schema missing or older ({text}); run `esync migrate`")
     if state in _PASSING or state.startswith(_PASSING_CLASSES):
         ambiguous = was_sent and (state in _SHUTDOWN or state.startswith("08"))
-        what = _THERE.get(state, "database away")
+        what = _NOT_AWAY.get(state, "database away")
         return DriverUnavailableError(f"{what}: {text} ({state})", is_ambiguous=ambiguous)
     return DriverError(f"the database refused a statement: {text} ({state})")
 

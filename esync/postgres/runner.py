@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from esync.task import Finish, Release
 
 POP_BUDGET = 400
-"""Requests that one pop supersedes beside those it claims, or ten of each key. That many at first,
-then as many as take so long, which the other keys of the runner wait."""
+"""Requests that a first pop supersedes beside those it claims, or ten of each key."""
 _BUDGET_SECONDS = 0.012
+"""The pops after it supersede as many as take so long: the other keys of the runner wait for it."""
 _LEAST_BUDGET = 200
 _MOST_BUDGET = 2000
 
