@@ -310,9 +310,9 @@ class Popper(Service):
                 for runner in tired:
                     runner.pace.is_prodded = True
                 raise
+            self._look_times = [time.monotonic() + seconds for seconds in _LOOKS]
             for runner in tired:
                 runner.pace.write_in()  # and it pops once more, for what was not visible before
-            self._look_times = [time.monotonic() + seconds for seconds in _LOOKS]
 
     def _seconds_to_wait(self, now: float) -> float:
         """Return the seconds after which some runner needs attention by itself."""
