@@ -106,12 +106,14 @@ class Popper(Service):
         self._start_again()
 
     def on_stop(self) -> None:
-        """Give back everything that was not started."""
+        """Give back everything that was not started, and be woken no more."""
         for runner in self._runners:
             self._returns.extend((runner, held) for held in runner.take_unstarted())
         for _ in range(_LAST_RELEASES):
             try:
                 self._release()
+                if self._lease is not None:
+                    self._take_out(self._runners, self._lease)
             except AWAY as exc:
                 log.warning("popper: %s; %d tasks are not released yet", exc, len(self._returns))
                 pause(_NO_PROGRESS_WAIT)
@@ -293,15 +295,9 @@ class Popper(Service):
     def _keep_sleepers(self, lease: Lease) -> None:
         """Write in the runners that found nothing, take out those that are busy or paused."""
         now = time.monotonic()
-        awake = [
-            runner
-            for runner in self._runners
-            if runner.pace.is_written_in and (runner.is_paused or runner.pace.is_busy(now))
-        ]
-        if awake:
-            self._driver.wake([runner.name for runner in awake], worker_id=lease.worker_id)
-            for runner in awake:
-                runner.pace.wake(now)
+        self._take_out(
+            [one for one in self._runners if one.is_paused or one.pace.is_busy(now)], lease
+        )
         if self._tired:
             tired, self._tired = list(dict.fromkeys(self._tired)), []
             try:
@@ -313,6 +309,15 @@ class Popper(Service):
             self._look_times = [time.monotonic() + seconds for seconds in _LOOKS]
             for runner in tired:
                 runner.pace.write_in()  # and it pops once more, for what was not visible before
+
+    def _take_out(self, runners: Iterable[Runner], lease: Lease) -> None:
+        """Take those of some runners that are written in out of the sleepers."""
+        awake = [runner for runner in runners if runner.pace.is_written_in]
+        if awake:
+            self._driver.wake([runner.name for runner in awake], worker_id=lease.worker_id)
+            now = time.monotonic()
+            for runner in awake:
+                runner.pace.wake(now)
 
     def _seconds_to_wait(self, now: float) -> float:
         """Return the seconds after which some runner needs attention by itself."""

@@ -115,6 +115,11 @@ class Lane:
         finally:
             self._lock.release()
 
+    @property
+    def link(self) -> Link | None:
+        """The connection that was used last; None when none is open. To be compared, not used."""
+        return self._link
+
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """Lend the connection; translate psycopg's errors into ours."""

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from esync.errors import SettingError
 
-COMPANIONS = ("runner", "worker", "sleeper", "schedule", "minute", "audit", "migration")
+COMPANIONS = ("runner", "worker", "schedule", "minute", "audit", "migration")
 _IDENTIFIER_LIMIT_BYTES = 48
 """Room for our suffixes within PostgreSQL's 63 bytes, beyond which names are cut silently."""
 
@@ -29,10 +29,13 @@ class Names:
 
     @property
     def channel(self) -> str:
-        """The NOTIFY channel; schema/001_message_queue.sql derives the same."""
-        # MD5 because PostgreSQL has it built in; nothing depends on its strength.
-        digest = hashlib.md5(f"{self.schema}.{self.table}".encode(), usedforsecurity=False)
-        return f"esync_{digest.hexdigest()[:16]}"
+        """The NOTIFY channel; schema/005_wake_gate.sql derives the same."""
+        return f"esync_{self._digest().hex()[:16]}"
+
+    @property
+    def sleep_space(self) -> int:
+        """The first half of the keys of the locks of sleeping names; that file derives it, too."""
+        return int.from_bytes(self._digest()[:4], signed=True)
 
     def compose(self, text: str) -> str:
         """Return a statement with {table}, {id} and the companions filled in, quoted."""
@@ -41,6 +44,11 @@ class Names:
     def lock(self, kind: str, name: str) -> int:
         """Return the key of the advisory lock of a runner or a stream of this queue."""
         return _lock(f"esync {kind} {self.schema}.{self.table} {name}")
+
+    def _digest(self) -> bytes:
+        # MD5 because PostgreSQL has it built in; nothing depends on its strength.
+        text = f"{self.schema}.{self.table}"
+        return hashlib.md5(text.encode(), usedforsecurity=False).digest()
 
 
 @cache

@@ -13,6 +13,7 @@ from esync.postgres.faults import LOCK_TIMEOUT
 from esync.postgres.listener import PostgresListener
 from esync.postgres.migrate import require_schema
 from esync.postgres.retry import again
+from esync.postgres.sleepers import Sleepers
 from esync.postgres.store import Store
 from esync.task import Claim
 
@@ -50,6 +51,7 @@ class PostgresRunner(Store):
         super().__init__(*args, **kwargs)
         self._counts_forgotten_at = time.monotonic()
         self._budget = POP_BUDGET
+        self._sleepers = Sleepers()
 
     def register(self, worker: WorkerInfo, runners: Sequence[RunnerInfo]) -> None:
         """Enter a worker and its names; raise SchemaError when the schema does not fit."""
@@ -84,10 +86,14 @@ class PostgresRunner(Store):
     def beat(self, worker_id: UUID, *, names: Collection[str]) -> bool:
         """Renew the worker's lease and the names' last_seen; False when its row is gone."""
         params = {"worker_id": worker_id, "names": list(names)}
-        return bool(self._rows("beat", "beat", params))
+        has_row = bool(self._rows("beat", "beat", params))
+        if not has_row:
+            self._sleepers.forget(worker_id)
+        return has_row
 
     def leave(self, worker_id: UUID, *, is_running: bool = False) -> None:
         """Take the worker out; with handlers still running, mark it leaving instead."""
+        self._sleepers.forget(worker_id)
         verb = "leave_running" if is_running else "leave"
         self._rows("beat", verb, {"worker_id": worker_id, "channel": self.names.channel})
 
@@ -186,6 +192,7 @@ class PostgresRunner(Store):
     def look(self, names: Collection[str], *, worker_id: UUID) -> Look:
         """Probe all names of a worker at once, including what operators asked for."""
         rows = self._rows("pop", "look", {"names": list(names), "worker_id": worker_id})
+        self._settle_sleepers()
         runners = [row for row in rows if row[0] is not None]
         waiting = [seconds for _, is_due, seconds, *_ in runners if seconds and not is_due]
         return Look(
@@ -200,12 +207,19 @@ class PostgresRunner(Store):
         )
 
     def sleep(self, names: Collection[str], *, worker_id: UUID) -> None:
-        """Write runners in as sleeping: inserts of their names send a wake-up from now on."""
-        self._rows("pop", "sleep", {"names": list(names), "worker_id": worker_id})
+        """Let runners sleep: inserts of their names send a wake-up from now on.
+
+        Of more than 256 names some are not woken, nor any while the connection is being replaced:
+        the next look tells of their tasks.
+        """
+        if self._listens:
+            self._sleepers.add(names, worker_id)
+            self._settle_sleepers()
 
     def wake(self, names: Collection[str], *, worker_id: UUID) -> None:
         """Take runners out of the sleepers."""
-        self._rows("pop", "wake", {"names": list(names), "worker_id": worker_id})
+        self._sleepers.discard(names, worker_id)
+        self._settle_sleepers()
 
     def listen(self) -> Listener | None:
         """Open a source of wake-ups; None when there is none and polling must do."""
@@ -260,6 +274,19 @@ class PostgresRunner(Store):
     def end_action(self, name: str, *, worker_id: UUID, error: str | None) -> None:
         """Record that the run claimed by `begin_action` has ended, and with which error."""
         self._rows("finish", "end_action", {"name": name, "worker_id": worker_id, "error": error})
+
+    def _settle_sleepers(self) -> None:
+        """Let inserts know who sleeps, if anything about that has changed."""
+        lane = self._lane("pop")
+        self._sleepers.settle(lambda: lane.link, self._exchange_sleepers)
+
+    def _exchange_sleepers(self, asleep: list[str], awake: list[str]) -> list[str]:
+        space = self.names.sleep_space
+        calls = [
+            self._call(verb, {"names": names, "space": space})
+            for verb, names in (("wake", awake), ("sleep", asleep))
+        ]
+        return [name for (name,) in self._lane("pop").exchange(*calls)[-1]]
 
     def _recorded(self, params: Mapping[str, Any]) -> list[UUID]:
         """Return the outcomes that an earlier finish had written."""

@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from unittest import SkipTest
+from uuid import uuid4
 
 from esync.testing.harness import NAME, OPERATOR, OTHER, Harness, Worker, add, request
 
@@ -81,6 +82,8 @@ class WakeUpsSpecification:
             harness.driver.sleep([NAME], worker_id=worker.id)
             harness.let_pass(31)
             harness.driver.rescue(max_crashes=3)
+            assert not harness.driver.beat(worker.id, names=[NAME])
+            harness.driver.look([NAME], worker_id=uuid4())
             _drain(listener)
             add(harness.driver)
             assert _hears_only_the_marker(harness, listener)

@@ -25,6 +25,14 @@ _LOOK_SECONDS = 0.05
 
 _LOOK_RATIO = 20
 _IS_RUNNING = "SELECT EXISTS (SELECT FROM message_queue WHERE state = 'IN PROGRESS')"
+_IS_ASLEEP = """
+SELECT EXISTS (
+    SELECT
+    FROM pg_locks AS l
+    JOIN pg_database AS d ON d.oid = l.database
+    WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.mode = 'ShareLock'
+)
+"""
 
 # One index probe per name and priority, so that what is due tomorrow is not read.
 _IS_LEFT = """
@@ -141,10 +149,9 @@ class Crew:
         return began
 
     def wait_until_awake(self, *, timeout: float = 10.0) -> None:
-        """Wait until no worker is written in as sleeping."""
+        """Wait until no runner sleeps."""
         deadline = time.monotonic() + timeout
-        query = "SELECT EXISTS (SELECT FROM message_queue_sleeper)"
-        while self.clock.conn.execute(query).fetchone()[0]:
+        while self.clock.conn.execute(_IS_ASLEEP).fetchone()[0]:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"workers are still asleep after {timeout:g} s")
             time.sleep(_LOOK_SECONDS)

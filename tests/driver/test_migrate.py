@@ -208,7 +208,7 @@ def test_an_older_schema_is_told_and_brought_up_to_date(empty_database, monkeypa
     with monkeypatch.context() as patched:
         patched.setattr(migrations, "list_migrations", lambda: files[:1])
         assert migrate(empty_database) == [files[0].name]
-    with pytest.raises(SchemaError, match=r"version 1, this esync needs 4; run `esync migrate`"):
+    with pytest.raises(SchemaError, match=r"version 1, this esync needs 5; run `esync migrate`"):
         check(empty_database)
     assert migrate(empty_database) == [file.name for file in files[1:]]
     check(empty_database)

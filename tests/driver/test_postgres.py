@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -28,8 +29,6 @@ _MOMENTS = {
     "message_queue_minute": ("minute",),
     "message_queue_audit": ("at",),
 }
-
-_SLEEPER = "message_queue_sleeper"
 
 
 @dataclass
@@ -62,7 +61,7 @@ class TestPostgresDriver(DriverSpecification):
     @pytest.fixture
     def harness(self, emptied_database: str) -> Iterator[PostgresHarness]:
         with psycopg.connect(emptied_database) as conn:
-            tables = sql.SQL(", ").join(map(sql.Identifier, _MOMENTS | {_SLEEPER: ()}))
+            tables = sql.SQL(", ").join(map(sql.Identifier, _MOMENTS))
             conn.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(tables))
         driver = PostgresDriver(emptied_database)
         yield PostgresHarness(driver, emptied_database)
@@ -92,33 +91,12 @@ def test_a_bad_request_among_many_leaves_the_callers_transaction_alone(database)
     driver.close()
 
 
-@pytest.mark.parametrize("tasks", [1, 1000])
-def test_an_insert_looks_for_sleepers_by_the_index(database, tasks):
-    with psycopg.connect(database) as conn:
-        conn.execute(
-            "INSERT INTO message_queue_sleeper (task_name, worker_id)"
-            " SELECT 'other' || n % 200, gen_random_uuid() FROM generate_series(1, 5000) AS n"
-        )
-        conn.execute("ANALYZE message_queue_sleeper")  # as autovacuum does
-    with psycopg.connect(database) as conn:
-        conn.execute(
-            "INSERT INTO message_queue (task_key, task_name, created_by)"
-            " SELECT n::text, 'name', 'test' FROM generate_series(1, %s) AS n",
-            [tasks],
-        )
-        read = conn.execute(
-            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables"
-            " WHERE relname = 'message_queue_sleeper'"
-        ).fetchone()
-    assert read[0] <= 10
-
-
 def test_a_producer_that_may_insert_and_nothing_else_wakes_who_sleeps(database):
     role = sql.Identifier(f"inserts_only_{os.getpid()}")
     driver = PostgresDriver(database)
     listener = driver.listen()
     with psycopg.connect(database, autocommit=True) as conn:
-        conn.execute("INSERT INTO message_queue_sleeper VALUES ('name', gen_random_uuid())")
+        driver.sleep(["name"], worker_id=uuid4())
         conn.execute(sql.SQL("CREATE ROLE {}").format(role))
         try:
             conn.execute(sql.SQL("GRANT INSERT ON message_queue TO {}").format(role))
@@ -128,12 +106,6 @@ def test_a_producer_that_may_insert_and_nothing_else_wakes_who_sleeps(database):
                 " VALUES ('a', 'other', 'test'), ('b', 'name', 'test'), ('c', 'name', 'test')"
             )
             assert listener.wait(10.0) == ["name"]
-            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="message_queue_wake"):
-                conn.execute(
-                    "CREATE TEMPORARY TABLE own (task_name text, do_after timestamptz);"
-                    " CREATE TRIGGER own AFTER INSERT ON own REFERENCING NEW TABLE AS added"
-                    " FOR EACH STATEMENT EXECUTE FUNCTION message_queue_wake()"
-                )
         finally:
             conn.execute(sql.SQL("RESET ROLE; DROP OWNED BY {0}; DROP ROLE {0}").format(role))
             listener.close()

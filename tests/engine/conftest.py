@@ -13,7 +13,7 @@ from fix_wait import wait_until
 from esync.memory import MemoryDriver
 from esync.postgres.driver import PostgresDriver
 
-COMPANIONS = ("runner", "worker", "sleeper", "schedule", "minute", "audit")
+COMPANIONS = ("runner", "worker", "schedule", "minute", "audit")
 TABLES = ("message_queue", *(f"message_queue_{suffix}" for suffix in COMPANIONS))
 
 

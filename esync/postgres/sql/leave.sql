@@ -1,7 +1,3 @@
--- leave: take a worker out, with its sleepers. Locks: their rows. Indexes: primary keys.
-WITH sleeper AS (
-    DELETE FROM {sleeper} AS s
-    WHERE s.worker_id = %(worker_id)s
-)
+-- leave: take a worker out. Locks: its row. Indexes: primary key.
 DELETE FROM {worker} AS w
 WHERE w.worker_id = %(worker_id)s

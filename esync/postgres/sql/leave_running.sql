@@ -1,11 +1,6 @@
 -- leave: mark a worker whose handlers still run while its process ends; others rescue its tasks.
--- Locks: its rows. Indexes: primary keys.
-WITH sleeper AS (
-    DELETE FROM {sleeper} AS s
-    WHERE s.worker_id = %(worker_id)s
-),
-
-leaving AS (
+-- Locks: its row. Indexes: primary key.
+WITH leaving AS (
     UPDATE {worker} AS w
     SET leaving_at = clock_timestamp()
     WHERE w.worker_id = %(worker_id)s

@@ -1,5 +1,3 @@
--- notify: wake the sleeping runners of some names. Locks: NOTIFY's, until commit.
-SELECT pg_notify(%(channel)s, s.task_name)
-FROM {sleeper} AS s
-WHERE s.task_name = ANY (%(names)s::text[])
-GROUP BY s.task_name
+-- notify: wake the runners of some names. Locks: NOTIFY's, until commit. Indexes: none.
+SELECT pg_notify(%(channel)s, n.task_name)
+FROM unnest(%(names)s::text[]) AS n (task_name)

@@ -100,12 +100,6 @@ rescued AS (
     RETURNING t.task_name, t.state
 ),
 
-sleeper AS (
-    DELETE FROM {sleeper} AS s
-    WHERE NOT EXISTS (SELECT FROM {worker} AS w WHERE w.worker_id = s.worker_id)
-        OR s.worker_id IN (SELECT worker_id FROM stale)
-),
-
 schedule AS (
     UPDATE {schedule} AS a
     SET running_by = NULL, ended_at = statement_timestamp(), last_error = 'its worker was lost'

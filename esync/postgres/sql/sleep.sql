@@ -1,5 +1,5 @@
--- sleep: write runners in as sleeping. Locks: their rows. Indexes: primary key.
-INSERT INTO {sleeper} (task_name, worker_id)
-SELECT n.task_name, %(worker_id)s
+-- sleep: tell inserts of some names that somebody sleeps; return the names whose lock was got.
+-- Locks: one per name, for as long as the connection lives or until wake. Indexes: none.
+SELECT n.task_name
 FROM unnest(%(names)s::text[]) AS n (task_name)
-ON CONFLICT DO NOTHING
+WHERE pg_try_advisory_lock_shared(%(space)s::integer, hashtext(n.task_name))

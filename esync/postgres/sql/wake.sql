@@ -1,3 +1,4 @@
--- wake: take runners out of the sleepers. Locks: their rows. Indexes: primary key.
-DELETE FROM {sleeper} AS s
-WHERE s.worker_id = %(worker_id)s AND s.task_name = ANY (%(names)s::text[])
+-- wake: tell inserts of some names that nobody sleeps here. Locks: leaves those of sleep.
+-- Indexes: none.
+SELECT pg_advisory_unlock_shared(%(space)s::integer, hashtext(n.task_name))
+FROM unnest(%(names)s::text[]) AS n (task_name)
