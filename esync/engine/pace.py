@@ -21,14 +21,16 @@ _DRAIN_SECONDS = 10.0
 """So long a runner drains for a suspect; then its other tasks go on for as long."""
 _PLACE_SECONDS = 1.0
 """So long pops go on from where the last got to, before one looks from the start again."""
-_BUSY_SECONDS = 1.0
-"""So long more must be due than a runner has claimed before it is taken out of the sleepers; it is
-taken out no more often than that either, since each time leaves dead rows there."""
+_BUSY_SECONDS = 0.25
+"""So long more must be due than a runner has claimed before it is taken out of the sleepers; for a
+stream it is taken out no more often than that either."""
 _RATE_SECONDS = 0.25
-"""The rate of claims is that of so long: at full rate wake-ups cost producers most of theirs."""
+"""The rate of claims is that of so long, or of the time in which a stream's worth of it came: at
+full rate wake-ups cost producers most of theirs."""
 _STREAM_RATE = 200
 """Claims a second beyond which a runner polls: a wake-up for every insert would cost more. It goes
 on to poll for half of that."""
+_STREAM_BURST = _STREAM_RATE * _RATE_SECONDS
 _AFTER_BACKLOG_SECONDS = 0.5
 """So long a runner polls that has worked off a backlog, until its rate tells whether more comes."""
 _STREAM_CLAIMS = 5
@@ -238,10 +240,7 @@ class Pace:
         if claims:
             self._limited_wait = _FIRST_LIMITED_WAIT
         self._empty_pops = 0 if claims else self._empty_pops + 1
-        if (elapsed := now - self._counted_since) >= _RATE_SECONDS:
-            self._rate = self._claimed / elapsed
-            self._claimed, self._counted_since = 0, now
-        self._claimed += min(claims, _STREAM_CLAIMS)
+        self._note_rate(now, claims)
         if is_exhausted:
             self._backlog_since = None
         else:
@@ -283,6 +282,13 @@ class Pace:
         self._tried_at = math.inf
         self._cursor.forget()
         self._cursor_aside.forget()
+
+    def _note_rate(self, now: float, claims: int) -> None:
+        elapsed = now - self._counted_since
+        if elapsed >= _RATE_SECONDS or self._claimed >= _STREAM_BURST:
+            self._rate = self._claimed / elapsed if elapsed else math.inf
+            self._claimed, self._counted_since = 0, now
+        self._claimed += min(claims, _STREAM_CLAIMS)
 
     def _is_streaming(self, now: float) -> bool:
         """Whether tasks come so fast, one by one, that the next will be there at the next look."""

@@ -382,16 +382,16 @@ def test_a_few_tasks_a_second_leave_a_runner_among_the_sleepers():
         assert not pace.is_busy(tick / 10)
 
 
-def test_a_backlog_of_a_second_makes_a_runner_busy():
+def test_a_backlog_of_a_quarter_of_a_second_makes_a_runner_busy():
     pace = Pace()
     pace.note_pop(0.0, claims=1, is_exhausted=False)
-    assert not pace.is_busy(0.9)
-    assert pace.is_busy(1.0)
-    pace.note_pop(1.0, claims=1, is_exhausted=True)
-    assert not pace.is_busy(2.0)
+    assert not pace.is_busy(0.2)
+    assert pace.is_busy(0.25)
+    pace.note_pop(0.25, claims=1, is_exhausted=True)
+    assert not pace.is_busy(0.5)
 
 
-def test_who_worked_off_a_backlog_of_a_second_looks_whether_more_comes():
+def test_who_worked_off_a_backlog_looks_whether_more_comes():
     pace = Pace()
     pace.write_in()
     pace.note_pop(0.0, claims=1000, is_exhausted=False)
@@ -434,18 +434,33 @@ def test_a_stream_that_ended_leaves_a_runner_among_the_sleepers():
     assert not pace.is_busy(1.0)
 
 
-def test_a_stream_takes_a_runner_out_of_the_sleepers_soon_but_once_a_second():
+def test_a_stream_takes_a_runner_out_of_the_sleepers_soon_but_not_at_once_again():
     pace = Pace()
     pace.write_in()
     for tick in range(26):
+        pace.note_pop(tick / 100, claims=1, is_exhausted=True)
+        assert not pace.is_busy(tick / 100)  # a hundred a second are no stream
+    for tick in range(26, 60):
         pace.note_pop(tick / 100, claims=3, is_exhausted=True)
-    assert pace.is_busy(0.25)
-    pace.wake(0.25)
+    assert pace.is_busy(0.6)
+    pace.wake(0.6)
     pace.write_in()
-    for tick in range(26, 125):
+    for tick in range(60, 85):
         pace.note_pop(tick / 100, claims=3, is_exhausted=True)
         assert not pace.is_busy(tick / 100)
-    assert pace.is_busy(1.25)
+    assert pace.is_busy(0.85)
+
+
+def test_a_burst_is_a_stream_before_its_rate_is_known():
+    pace = Pace()
+    pace.note_pop(100.0, claims=0, is_exhausted=True)
+    pace.write_in()
+    for tick in range(11):
+        assert not pace.is_busy(100 + tick / 1000)
+        pace.note_pop(100 + tick / 1000, claims=5, is_exhausted=True)
+    assert pace.is_busy(100.01)
+    pace.wake(100.01)
+    assert not pace.rest(100.01)  # it polls: more will come
 
 
 def test_a_stream_of_single_tasks_is_polled_for_until_it_ends():
