@@ -267,10 +267,16 @@ class ConsoleDriver(Protocol):
         """Raise SchemaError unless the schema fits this library."""
 
     def get_overview(self, *, minutes: int = 30) -> Overview:
-        """Return the queue at this moment, with counts for so many minutes."""
+        """Return the queue at this moment, with counts for so many minutes.
+
+        When its tasks cannot be read in time the overview is partial, and says so.
+        """
 
     def list_tasks(self, where: Filter, *, limit: int, after: Cursor | None = None) -> TaskPage:
-        """Return a page of matching tasks: running, then pending in run order, then finished."""
+        """Return a page of matching tasks: running, then pending in run order, then finished.
+
+        It names what it had no time to look at.
+        """
 
     def count_tasks(self, where: Filter, *, cap: int = 10_000) -> Count:
         """Return how many tasks match, counting no further than the cap."""

@@ -180,6 +180,11 @@ class Operations:
     def _matching(self, where: Filter) -> Iterator[Target]:
         page = self._driver.list_tasks(where, limit=_PAGE)
         while True:
+            if page.unread:
+                what = ", ".join(page.unread)
+                raise DriverUnavailableError(
+                    f"{what}: took too long to be read; nothing was changed"
+                )
             for row in page.rows:
                 yield Target(row.task_id, row.name, row.key, row.state)
             if page.next is None:

@@ -58,7 +58,7 @@ def find_problems(
     limits = thresholds or Thresholds()
     found = [problem for row in overview.names for problem in _of_name(row, limits)]
     found += [_of_worker(worker) for worker in overview.workers if not worker.has_lease]
-    found += _of_transaction(overview, limits)
+    found += _of_unread(overview) if overview.is_partial else _of_transaction(overview, limits)
     return tuple(sorted(found, key=lambda problem: problem.severity is not Severity.CRITICAL))
 
 
@@ -113,13 +113,13 @@ def _of_failures(row: NameRow, limits: Thresholds) -> Iterator[Problem]:
 
 
 def _of_worker(worker: WorkerRow) -> Problem:
+    running = "" if worker.running is None else f"{worker.running} running"
     if worker.is_leaving:
-        text = f"worker {worker.host}:{worker.pid}: leaving with {worker.running} running"
+        text = "leaving with " + running if running else "leaving"
     else:
-        text = (
-            f"worker {worker.host}:{worker.pid}: dead, unheard for {age(worker.heartbeat_seconds)},"
-            f" {worker.running} running"
-        )
+        text = f"dead, unheard for {age(worker.heartbeat_seconds)}"
+        text += f", {running}" if running else ""
+    text = f"worker {worker.host}:{worker.pid}: {text}"
     return Problem(severity=Severity.WARNING, name=None, text=text)
 
 
@@ -128,6 +128,14 @@ def _of_transaction(overview: Overview, limits: Thresholds) -> Iterator[Problem]
     if seconds is not None and seconds > limits.transaction_warning:
         text = f"a transaction is open for {age(seconds)}: dead rows pile up, the queue slows down"
         yield Problem(severity=Severity.WARNING, name=None, text=text)
+
+
+def _of_unread(overview: Overview) -> Iterator[Problem]:
+    """Tell that no counts are shown, and the transaction that is the likely cause, however old."""
+    text = "counts took too long to be read"
+    if (seconds := overview.oldest_transaction_seconds) is not None:
+        text += f": a transaction is open for {age(seconds)}, dead rows pile up"
+    yield Problem(severity=Severity.WARNING, name=None, text=text)
 
 
 def _severity(*, is_critical: bool) -> Severity:

@@ -23,6 +23,8 @@ class Precision(StrEnum):
     CAPPED = "capped"
     """There are at least that many: counting stopped there."""
     ESTIMATE = "estimate"
+    UNREAD = "unread"
+    """Nothing is known: counting took too long. The value is 0 and tells nothing."""
 
 
 class Count(NamedTuple):
@@ -65,11 +67,12 @@ class NameRow:
     """READY and due."""
     scheduled: Count
     """READY, but not due yet."""
-    running: int
+    running: int | None
+    """IN PROGRESS; None when there was no time to read it."""
     retry: Count
     failed: Count
     oldest_seconds: float | None
-    """Seconds that the longest waiting due task has been due; None when none is due."""
+    """Seconds that the longest waiting due task has been due; None when none is due, or unread."""
     limit: int | None
     """At most so many IN PROGRESS in the whole cluster; None = no limit."""
     stream: str | None
@@ -87,8 +90,13 @@ class NameRow:
     average_seconds: float | None
     """Mean run time of the attempts of the last five minutes; None when there was none."""
     last: LastMessage | None
-    """The newest attempt that ended, however it ended."""
+    """The newest attempt that ended, however it ended; if unread, not one to be repeated."""
     last_failed: LastMessage | None
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether there was no time to read its tasks: what waits, runs and failed is unknown."""
+        return self.running is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +108,8 @@ class WorkerRow:
     pid: int
     names: tuple[str, ...]
     slots: int
-    running: int
+    running: int | None
+    """Tasks IN PROGRESS; None when there was no time to read it."""
     started_seconds: float
     """Seconds since it started."""
     heartbeat_seconds: float
@@ -125,6 +134,8 @@ class Overview:
     workers: tuple[WorkerRow, ...]
     oldest_transaction_seconds: float | None = None
     """Age of the oldest transaction that keeps dead rows alive; None when none is old."""
+    is_partial: bool = False
+    """There was no time to read the tasks: every name is unread, and one may be missing."""
     took_seconds: float = 0.0
     """Seconds the database needed for this picture."""
 
@@ -187,6 +198,8 @@ class TaskPage:
     rows: tuple[TaskRow, ...]
     next: Cursor | None
     """Where the next page starts; None at the end."""
+    unread: tuple[str, ...] = ()
+    """What there was no time to look at, in words: such tasks may be missing here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

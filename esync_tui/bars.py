@@ -15,6 +15,7 @@ from esync_tui.text import (
     fit,
     format_count,
     rate_per_minute,
+    running_count,
     spread,
     width_of,
 )
@@ -155,13 +156,13 @@ def _liveliness(state: State) -> Piece:
 
 def _totals(overview: OverviewView) -> list[tuple[str, str, str]]:
     rows = [view.row for view in overview.names]
-    running = sum(row.running for row in rows)
+    running = format_count(add_counts(running_count(row.running) for row in rows))
     slots = sum(worker.slots for worker in overview.workers if worker.has_lease)
     rate = sum(rate_per_minute(row.done, second=overview.at.second) for row in rows)
     failed = add_counts(row.failed for row in rows)
     return [
         ("READY", format_count(add_counts(row.ready for row in rows)), "ready"),
-        ("RUN", f"{running:,}/{slots:,}", "running"),
+        ("RUN", f"{running}/{slots:,}", "running"),
         ("RETRY", format_count(add_counts(row.retry for row in rows)), "retry"),
         ("FAILED", format_count(failed), "failed" if failed.value else ""),
         ("SCHED", format_count(add_counts(row.scheduled for row in rows)), "scheduled"),

@@ -8,12 +8,14 @@ from esync.task import TaskState
 from esync.text import age
 from esync_tui.spark import chart, spark
 from esync_tui.text import (
+    UNREAD,
     Piece,
     Pieces,
     duration,
     format_count,
     quoted,
     rate_per_minute,
+    running_count,
     state_glyph,
     state_tone,
 )
@@ -72,24 +74,31 @@ def name_row(view: NameView, *, second: int, is_lost: bool, is_wide: bool) -> Ro
             _number(format_count(row.retry), "retry"),
             _number(format_count(row.failed), "failed"),
             _number(format_count(row.scheduled), "scheduled"),
-            (Piece("-" if row.oldest_seconds is None else age(row.oldest_seconds)),),
+            _oldest(row),
             _number(f"{rate_per_minute(row.done, second=second):,}", "done"),
             _number(f"{failures:,}", "failed"),
             (Piece(duration(row.average_seconds)),),
-            _last_message(row.last) if is_wide else _trend(row),
+            _last_message(row) if is_wide else _trend(row),
         ),
-        second=(Piece("     "), *_last_message(row.last)),
+        second=(Piece("     "), *_last_message(row)),
     )
 
 
 def _number(text: str, tone: str) -> Pieces:
-    return (Piece(text, "muted" if text == "0" else tone),)
+    return (Piece(text, "muted" if text in ("0", UNREAD) else tone),)
 
 
 def _running(row: NameRow) -> Pieces:
     """Return what runs of what may run: the limit of the cluster, else the workers' slots."""
     most = row.slots if row.limit is None else min(row.limit, row.slots or row.limit)
-    return (Piece(f"{row.running}/{most}", "running" if row.running else "muted"),)
+    running = format_count(running_count(row.running))
+    return (Piece(f"{running}/{most}", "running" if row.running else "muted"),)
+
+
+def _oldest(row: NameRow) -> Pieces:
+    if row.is_unread:
+        return (Piece(UNREAD, "muted"),)
+    return (Piece("-" if row.oldest_seconds is None else age(row.oldest_seconds)),)
 
 
 def _flag(view: NameView, *, is_lost: bool) -> Piece:
@@ -114,9 +123,11 @@ def _trend(row: NameRow) -> Pieces:
     )
 
 
-def _last_message(last: LastMessage | None) -> Pieces:
+def _last_message(row: NameRow) -> Pieces:
+    last = row.last
     if last is None:
-        return (Piece("no attempt has ended yet", "muted"),)
+        none = f"{UNREAD} not read" if row.is_unread else "no attempt has ended yet"
+        return (Piece(none, "muted"),)
     tone = state_tone(last.state)
     return (
         Piece(f"{state_glyph(last.state)} ", tone),
@@ -127,8 +138,9 @@ def _last_message(last: LastMessage | None) -> Pieces:
 
 def about_lines(row: NameRow) -> tuple[Pieces, ...]:
     """Return three lines about the name under the cursor."""
-    last = () if row.last == row.last_failed else _told("last", row.last)
-    return (_facts(row), _told("last FAILED", row.last_failed), last)
+    none = UNREAD if row.is_unread else "-"
+    last = () if row.last == row.last_failed else _told("last", row.last, none)
+    return (_facts(row), _told("last FAILED", row.last_failed, none), last)
 
 
 def _facts(row: NameRow) -> Pieces:
@@ -152,9 +164,9 @@ def _paused(row: NameRow) -> str:
     return f"PAUSED by {pause.by} {age(pause.seconds)} ago{because}{until}"
 
 
-def _told(what: str, last: LastMessage | None) -> Pieces:
+def _told(what: str, last: LastMessage | None, none: str) -> Pieces:
     if last is None:
-        return (Piece(f" {what:<11}  -", "muted"),)
+        return (Piece(f" {what:<11}  {none}", "muted"),)
     word = what if last.state in what else f"{what} {last.state}"
     return (
         Piece(f" {word:<11} ", state_tone(last.state)),
@@ -182,7 +194,7 @@ def worker_lines(workers: tuple[WorkerRow, ...], height: int) -> list[Pieces]:
         lines.append((Piece("no workers", "muted"),))
     for worker in workers[: max(0, height - 1)]:
         state = "" if worker.has_lease else "LEAVING " if worker.is_leaving else "DEAD "
-        busy = f"{worker.running}/{worker.slots}"
+        busy = f"{format_count(running_count(worker.running))}/{worker.slots}"
         text = (
             f"{worker.host[:23]:<24}{worker.pid:>8}{age(worker.heartbeat_seconds):>8}{busy:>11}  "
         )

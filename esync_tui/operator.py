@@ -81,12 +81,12 @@ class Operator:
         """Show the plan for all tasks that match, now that they were counted."""
         verb = counted.verb
         total = sum(count.value for count in counted.counts.values())
-        is_vague = any(count.precision is not Precision.EXACT for count in counted.counts.values())
-        if total > MATCHING_LIMIT or is_vague:
-            text = (
-                f"{verb}: more than {min(total, MATCHING_LIMIT):,} tasks match; narrow the filter"
-            )
-            self._desk.tell(f"{text}, or use esync {verb} --max", tone="warning")
+        found = {count.precision for count in counted.counts.values()}
+        if total > MATCHING_LIMIT or found - {Precision.EXACT}:
+            why = f"more than {min(total, MATCHING_LIMIT):,} tasks match"
+            why = "counting them took too long" if Precision.UNREAD in found else why
+            text = f"{verb}: {why}; narrow the filter, or use esync {verb} --max"
+            self._desk.tell(text, tone="warning")
             return
         if not total:
             takes = ", ".join(ACCEPTED[verb])

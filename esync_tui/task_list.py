@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from esync.snapshot import Count, Filter
+from esync.snapshot import Filter
 from esync.task import TaskState
 from esync_tui.query import format_filter
 from esync_tui.task_lines import state_cell, when
@@ -14,6 +14,7 @@ from esync_tui.text import (
     add_counts,
     fit,
     format_count,
+    running_count,
     shown,
     since,
     spread,
@@ -22,6 +23,7 @@ from esync_tui.text import (
 from esync_tui.widgets.table import Column, Row
 
 if TYPE_CHECKING:
+    from esync.snapshot import Count
     from esync_tui.state import State
     from esync_tui.views import PageView, TaskView
 
@@ -105,7 +107,7 @@ def _count_of(tab: TaskState | None, where: Filter, state: State) -> Count | Non
     if tab is TaskState.FAILED:
         return add_counts(row.failed for row in rows)
     if tab is TaskState.IN_PROGRESS:
-        return Count(sum(row.running for row in rows))
+        return add_counts(running_count(row.running) for row in rows)
     return None
 
 
@@ -116,6 +118,11 @@ def filter_line(where: Filter, state: State, width: int) -> Pieces:
     terms = shown(format_filter(where))
     left = (Piece(" / "), Piece(terms, "key")) if terms else (Piece(" / everything", "muted"),)
     return spread(left, (Piece(right, "muted"),), width)
+
+
+def unread_text(page: PageView) -> str:
+    """Return what may be missing from a page."""
+    return f"took too long to read: {', '.join(page.unread)}"
 
 
 def arrived(page: PageView, drawn: PageView | None) -> int:

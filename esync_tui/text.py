@@ -29,6 +29,8 @@ class Piece(NamedTuple):
 
 Pieces = tuple[Piece, ...]
 NOTHING = Piece("")
+UNREAD = "?"
+"""Stands for what there was no time to read."""
 
 TONES = (
     "muted", "strong", "key", "ready", "scheduled", "running", "retry", "failed", "cancelled",
@@ -75,7 +77,9 @@ def quoted(text: str) -> str:
 
 
 def format_count(count: Count) -> str:
-    """Return a count that never looks more precise than it is: 1,204  ~998k  10k+."""
+    """Return a count that never looks more precise than it is: 1,204  ~998k  10k+  ?."""
+    if count.precision is Precision.UNREAD:
+        return UNREAD
     if count.precision is Precision.CAPPED:
         return f"{_compact(count.value)}+"
     if count.precision is Precision.ESTIMATE:
@@ -83,12 +87,17 @@ def format_count(count: Count) -> str:
     return f"{count.value:,}" if count.value < _MILLION else _compact(count.value)
 
 
+def running_count(running: int | None) -> Count:
+    """Return how many tasks run, as a count."""
+    return Count(0, Precision.UNREAD) if running is None else Count(running)
+
+
 def add_counts(counts: Iterable[Count]) -> Count:
     """Return the sum of counts, as trustworthy as the least trustworthy of them."""
     listed = tuple(counts)
     total = sum(count.value for count in listed)
     found = {count.precision for count in listed}
-    for precision in (Precision.ESTIMATE, Precision.CAPPED):
+    for precision in (Precision.UNREAD, Precision.ESTIMATE, Precision.CAPPED):
         if precision in found:
             return Count(total, precision)
     return Count(total)

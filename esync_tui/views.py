@@ -63,6 +63,8 @@ class OverviewView:
     names: tuple[NameView, ...]
     workers: tuple[WorkerRow, ...]
     problems: tuple[Problem, ...]
+    is_partial: bool
+    """There was no time to read the tasks."""
     took_seconds: float
 
 
@@ -74,6 +76,8 @@ class PageView:
     after: Cursor | None
     rows: tuple[TaskView, ...]
     next: Cursor | None
+    unread: tuple[str, ...]
+    """What there was no time to look at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +117,7 @@ def view_overview(overview: Overview) -> OverviewView:
         names=tuple(sorted(names, key=_worst_first)),
         workers=tuple(_safe_worker(worker) for worker in overview.workers),
         problems=tuple(replace(problem, text=shown(problem.text)) for problem in problems),
+        is_partial=overview.is_partial,
         took_seconds=overview.took_seconds,
     )
 
@@ -120,7 +125,7 @@ def view_overview(overview: Overview) -> OverviewView:
 def view_page(page: TaskPage, *, where: Filter, after: Cursor | None) -> PageView:
     """Return a page of tasks made harmless."""
     rows = tuple(view_task(row) for row in page.rows)
-    return PageView(where=where, after=after, rows=rows, next=page.next)
+    return PageView(where=where, after=after, rows=rows, next=page.next, unread=page.unread)
 
 
 def view_task(row: TaskRow) -> TaskView:

@@ -14,6 +14,7 @@ from esync.snapshot import (
     LastMessage,
     NameRow,
     Overview,
+    Precision,
     TaskDetail,
     TaskPage,
     TaskRow,
@@ -49,6 +50,13 @@ def name_row(name="customer.sync", **changes):
         "last_failed": None,
     }
     return NameRow(**(parts | changes))
+
+
+def unread_row(name="customer.sync", **changes):
+    """A name of which there was no time to read the tasks."""
+    unread = Count(0, Precision.UNREAD)
+    counts = dict.fromkeys(("ready", "scheduled", "retry", "failed"), unread)
+    return name_row(name, **(counts | {"running": None} | changes))
 
 
 def last(message="updated 3 fields", **changes):
@@ -105,6 +113,8 @@ class FakeDriver:
     workers: tuple = (worker_row(),)
     rows: tuple = ()
     next: object = None
+    unread: tuple = ()
+    """What the list of tasks leaves out; the overview is partial then."""
     matched: Count | None = None
     details: dict = field(default_factory=dict)
     error: Exception | None = None
@@ -112,15 +122,28 @@ class FakeDriver:
     at: datetime = NOW
     reads: list = field(default_factory=list)
 
+    def check_schema(self):
+        pass
+
     def get_overview(self, *, minutes=30):
         self._read("overview", minutes)
-        return Overview(at=self.at, names=self.names, workers=self.workers)
+        return Overview(
+            at=self.at,
+            names=self.names,
+            workers=self.workers,
+            oldest_transaction_seconds=660.0 if self.unread else None,
+            is_partial=bool(self.unread),
+        )
+
+    def list_workers(self):
+        self._read("workers")
+        return self.workers
 
     def list_tasks(self, where, *, limit, after=None):
         self._read("page", where, after)
         if self.page_error is not None:
             raise self.page_error
-        return TaskPage(rows=self.rows[:limit], next=self.next)
+        return TaskPage(rows=self.rows[:limit], next=self.next, unread=self.unread)
 
     def count_tasks(self, where, *, cap=10_000):
         self._read("count", where)

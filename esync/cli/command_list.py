@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -27,6 +27,12 @@ _HEADERS = (
     "STATE", "NAME", "KEY", ">ATTEMPTS", ">TRIES", ">PRIORITY", "CREATED", "WHEN", "WORKER", "ID",
     "MESSAGE",
 )  # fmt: skip
+
+
+class _Rows(NamedTuple):
+    rows: list[TaskRow]
+    is_cut: bool
+    unread: list[str]
 
 
 def register(app: typer.Typer) -> None:
@@ -59,13 +65,17 @@ def tasks(
         since=parse_age("--since", since),
     )
     with Session.of(ctx).driver() as driver:
-        rows, is_cut = _read(driver, where, limit=limit)
+        rows, is_cut, unread = _read(driver, where, limit=limit)
     if as_json:
-        say_json({"tasks": rows, "is_cut": is_cut})
+        say_json({"tasks": rows, "is_cut": is_cut, "unread": unread})
     elif rows:
         say_tasks(rows)
     if is_cut:
         warn(f"more than these {len(rows)} tasks match; --limit shows more")
+    if unread:
+        warn(f"took too long to be read, and may be missing here: {', '.join(unread)}")
+    if not rows and unread:
+        raise typer.Exit(ExitCode.NO_DATABASE)
     if not rows:
         warn("no task matches")
         raise typer.Exit(ExitCode.NOTHING_DONE)
@@ -92,12 +102,12 @@ def _cells(row: TaskRow) -> tuple[str, ...]:
     )
 
 
-def _read(driver: ConsoleDriver, where: Filter, *, limit: int) -> tuple[list[TaskRow], bool]:
-    """Return up to `limit` rows, and whether there are more."""
-    rows: list[TaskRow] = []
+def _read(driver: ConsoleDriver, where: Filter, *, limit: int) -> _Rows:
+    """Return up to `limit` rows, whether there are more, and what was not read."""
     page = driver.list_tasks(where, limit=min(limit, _PAGE))
-    rows += page.rows
+    rows, unread = list(page.rows), dict.fromkeys(page.unread)
     while page.next is not None and len(rows) < limit:
         page = driver.list_tasks(where, limit=min(limit - len(rows), _PAGE), after=page.next)
         rows += page.rows
-    return rows[:limit], page.next is not None or len(rows) > limit
+        unread |= dict.fromkeys(page.unread)
+    return _Rows(rows[:limit], page.next is not None or len(rows) > limit, list(unread))

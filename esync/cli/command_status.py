@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from esync.cli.options import Json
-from esync.cli.output import age_text, count_text, say, say_json, say_table, time_text
+from esync.cli.output import (
+    UNREAD,
+    age_text,
+    count_text,
+    running_text,
+    say,
+    say_json,
+    say_table,
+    time_text,
+)
 from esync.cli.session import Session
 from esync.problems import find_problems
 
@@ -66,6 +75,8 @@ def rate(done: Sequence[int]) -> float:
 def _tell(overview: Overview, problems: Sequence[Problem]) -> None:
     if overview.names:
         say_table(_STATUS_HEADERS, [_name_cells(row) for row in overview.names])
+    elif overview.is_partial:
+        say("no worker has registered a task name yet, and what the queue holds could not be read")
     else:
         say("the queue is empty, and no worker has registered a task name yet")
     alive = sum(worker.has_lease for worker in overview.workers)
@@ -79,15 +90,15 @@ def _name_cells(row: NameRow) -> tuple[str, ...]:
         row.name,
         count_text(row.ready),
         count_text(row.scheduled),
-        f"{row.running:,}",
+        running_text(row.running),
         count_text(row.retry),
         count_text(row.failed),
-        age_text(row.oldest_seconds),
+        UNREAD if row.is_unread else age_text(row.oldest_seconds),
         f"{rate(row.done):,.1f}",
         "-" if row.average_seconds is None else f"{row.average_seconds:.3f}s",
         str(row.workers),
         _runner_text(row),
-        _last_text(row.last),
+        UNREAD if row.is_unread and row.last is None else _last_text(row.last),
     )
 
 
@@ -113,7 +124,7 @@ def _worker_cells(row: WorkerRow) -> tuple[str, ...]:
     return (
         f"{row.host}:{row.pid}",
         str(row.worker_id),
-        str(row.running),
+        running_text(row.running),
         str(row.slots),
         age_text(row.started_seconds),
         age_text(row.heartbeat_seconds),

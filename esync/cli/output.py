@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from esync.errors import EsyncError
+from esync.snapshot import Precision
 from esync.text import age, visible_block, visible_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from esync.snapshot import Count
+
+UNREAD = "?"
+"""Stands for what there was no time to read."""
 
 _PIPE_WIDTH = 10_000
 """Columns when no terminal limits them: programs that read on get whole values."""
@@ -89,9 +93,16 @@ def to_json(value: object) -> Any:  # noqa: C901, PLR0911 - one line per kind of
 
 
 def count_text(count: Count) -> str:
-    """Return '1,204', '10,000+' or '~998,000'."""
+    """Return '1,204', '10,000+', '~998,000', or '?' for what there was no time to count."""
+    if count.precision is Precision.UNREAD:
+        return UNREAD
     before, after = {"capped": ("", "+"), "estimate": ("~", "")}.get(count.precision, ("", ""))
     return f"{before}{count.value:,}{after}"
+
+
+def running_text(running: int | None) -> str:
+    """Return how many tasks run."""
+    return UNREAD if running is None else f"{running:,}"
 
 
 def age_text(seconds: float | None) -> str:

@@ -152,6 +152,8 @@ class OverviewScreen(ConsoleScreen):
         if self._contains:
             text = f"   no task name contains {shown(self._contains)!r}; Esc shows all"
             return ((Piece(text, "muted"),),)
+        if state.picture.overview.is_partial:
+            return ((Piece("   no runners yet; whether there are tasks was not read", "muted"),),)
         return (
             (Piece("   no tasks and no runners yet", "muted"),),
             (Piece("   esync add NAME KEY adds a task, esync worker APP runs them", "muted"),),

@@ -15,7 +15,15 @@ from esync_tui.poller import PAGE, Wanted
 from esync_tui.query import FilterError, format_filter, parse_filter
 from esync_tui.screens.base import ConsoleScreen
 from esync_tui.task_lines import pane_lines
-from esync_tui.task_list import STATE_TABS, arrived, columns, filter_line, states_line, task_row
+from esync_tui.task_list import (
+    STATE_TABS,
+    arrived,
+    columns,
+    filter_line,
+    states_line,
+    task_row,
+    unread_text,
+)
 from esync_tui.text import (
     Piece,
     Pieces,
@@ -278,6 +286,9 @@ class TasksScreen(ConsoleScreen):
         )
 
     def _why_empty(self) -> tuple[Pieces, ...]:
+        if self._page is not None and self._page.unread:
+            text = f"   nothing else was found; {unread_text(self._page)}"
+            return ((Piece(text, "muted"),),)
         if self._after:
             return ((Piece("   this page is empty by now; N goes back", "muted"),),)
         if self.where == Filter():
@@ -321,6 +332,8 @@ class TasksScreen(ConsoleScreen):
         error = None if self.state is None else self.state.picture.page_error
         if error is not None:
             return fit((Piece(f" not read again: {error}", "warning"),), width)
+        if self._page is not None and self._page.unread:
+            return fit((Piece(f"{text}; {unread_text(self._page)}", "warning"),), width)
         return spread(
             (Piece(text),), (Piece("^ = a newer request of this key exists ", "muted"),), width
         )

@@ -6,6 +6,7 @@ import unicodedata
 from uuid import uuid4
 
 import pytest
+from fix_console import FakeDriver, task_row, unread_row, worker_row
 
 from esync.task import TaskState
 
@@ -65,6 +66,51 @@ def test_status_as_json(cli):
     assert (row["name"], row["failed"]) == ("customer.sync", {"value": 1, "precision": "exact"})
     assert row["last"]["message"] == HOSTILE
     assert result.json["problems"] == []
+
+
+@pytest.fixture
+def unread(cli):
+    """A queue of which there was no time to read what runs and waits."""
+    cli.queue.driver = FakeDriver(
+        names=(unread_row(),),
+        workers=(worker_row(running=None),),
+        rows=(task_row(),),
+        unread=("IN PROGRESS", "READY, RETRY"),
+    )
+    return cli.queue.driver
+
+
+def test_status_shows_what_was_not_read_as_unread(cli, unread):
+    out = cli("status").out
+    row = columns(out)[0]
+    shown = [row[head] for head in ("READY", "SCHEDULED", "RUNNING", "RETRY", "FAILED", "OLDEST")]
+    assert shown == ["?"] * 6
+    assert "counts took too long to be read: a transaction is open for 11m00s" in out
+    unread.names = ()
+    assert "what the queue holds could not be read" in cli("status").out
+
+
+@pytest.mark.usefixtures("unread")
+def test_status_as_json_says_what_was_not_read(cli):
+    overview = cli("status", "--json").json["overview"]
+    assert overview["is_partial"]
+    assert overview["names"][0]["ready"]["precision"] == "unread"
+    assert overview["names"][0]["running"] is overview["workers"][0]["running"] is None
+
+
+@pytest.mark.usefixtures("unread")
+def test_workers_show_what_runs_on_them_as_unread(cli):
+    assert columns(cli("workers").out)[0]["RUNNING"] == "?"
+
+
+def test_tasks_say_what_may_be_missing(cli, unread):
+    result = cli("tasks")
+    assert (result.code, len(columns(result.out))) == (0, 1)
+    assert "took too long to be read, and may be missing here: IN PROGRESS" in result.err
+    assert cli("tasks", "--json").json["unread"] == ["IN PROGRESS", "READY, RETRY"]
+    unread.rows = ()
+    result = cli("tasks")
+    assert (result.code, "no task matches" in result.err) == (4, False)
 
 
 def test_workers(cli):

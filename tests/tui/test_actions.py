@@ -244,6 +244,15 @@ def test_more_than_a_thousand_marked_tasks_need_their_number():
     on_console(scenario)
 
 
+def test_matches_that_took_too_long_to_count_are_left_to_the_command_line():
+    async def scenario(screen):
+        counts = {TaskState.READY: Count(0, Precision.UNREAD)}
+        screen.app.post_message(MatchesCounted(ActionVerb.CANCEL, Filter(), counts))
+        await screen.see("cancel: counting them took too long; narrow the filter")
+
+    on_console(scenario)
+
+
 def test_too_many_matches_are_left_to_the_command_line():
     async def scenario(screen):
         counts = {TaskState.FAILED: Count(100_001, Precision.CAPPED)}

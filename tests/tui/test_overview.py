@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fix_console import LARGE, SMALL, FakeDriver, last, name_row, on_console, worker_row
+from fix_console import (
+    LARGE,
+    SMALL,
+    FakeDriver,
+    last,
+    name_row,
+    on_console,
+    unread_row,
+    worker_row,
+)
 
 from esync.errors import DriverUnavailableError
 from esync.snapshot import Count, Pause, Precision
@@ -83,6 +92,29 @@ def test_a_name_without_a_live_worker_is_the_first_problem():
         assert screen.line(">").startswith(">! order.import")
 
     on_console(scenario, driver=FakeDriver(names=(name_row("a.first"), orphan)))
+
+
+def test_what_was_not_read_looks_unread_and_says_why():
+    names = (unread_row("alpha", last=last()), unread_row("beta"))
+    workers = (worker_row(running=None),)
+
+    async def scenario(screen):
+        await screen.see("! counts took too long to be read: a transaction is open for 11m00s")
+        assert screen.lines[1].startswith(" READY ?   RUN ?/16   RETRY ?   FAILED ?   SCHED ?")
+        assert screen.line("alpha").split()[:7] == [">", "alpha", "?", "?/4", "?", "?", "?"]
+        await screen.see("? not read")
+        assert "no attempt has ended yet" not in screen.text
+        await screen.see("updated 3 fields")
+
+    driver = FakeDriver(names=names, workers=workers, unread=("READY, RETRY",))
+    on_console(scenario, driver=driver)
+
+
+def test_a_list_without_names_does_not_say_that_there_are_none_when_it_was_not_read():
+    async def scenario(screen):
+        await screen.see("no runners yet; whether there are tasks was not read")
+
+    on_console(scenario, driver=FakeDriver(names=(), unread=("READY, RETRY",)))
 
 
 def test_every_problem_is_listed_by_i():

@@ -220,6 +220,20 @@ def test_a_list_that_cannot_be_read_says_so_and_the_console_stays_live():
     on_console(scenario, driver=driver)
 
 
+def test_a_list_says_what_it_had_no_time_to_look_at():
+    driver = FakeDriver(rows=(task_row(1),), unread=("IN PROGRESS", "READY, RETRY"))
+
+    async def scenario(screen):
+        await screen.press("2")
+        await screen.see("took too long to read: IN PROGRESS, READY, RETRY")
+        assert "C-1" in screen.text
+        driver.rows = ()
+        await screen.press("r")
+        await screen.see("nothing else was found; took too long to read: IN PROGRESS")
+
+    on_console(scenario, driver=driver)
+
+
 def test_marks_are_counted_and_taken_off():
     async def scenario(screen):
         await open_tasks(screen)

@@ -42,6 +42,7 @@ from esync_tui.text import (
         (Count(998_412, Precision.ESTIMATE), "~998k"),
         (Count(10_240_000, Precision.ESTIMATE), "~10.2M"),
         (Count(999, Precision.ESTIMATE), "~999"),
+        (Count(0, Precision.UNREAD), "?"),
     ],
 )
 def test_a_count_never_looks_more_precise_than_it_is(count, written):
@@ -52,6 +53,7 @@ def test_a_sum_is_as_trustworthy_as_its_worst_part():
     capped, exact = Count(10, Precision.CAPPED), Count(5)
     assert add_counts([exact, capped]) == Count(15, Precision.CAPPED)
     assert add_counts([Count(1, Precision.ESTIMATE), capped]).precision is Precision.ESTIMATE
+    assert add_counts([exact, Count(0, Precision.UNREAD)]).precision is Precision.UNREAD
     assert add_counts([]) == Count(0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fix_console import NOW, name_row, worker_row
+from fix_console import NOW, name_row, unread_row, worker_row
 
 from esync.problems import Severity, failing_share, find_problems
 from esync.snapshot import Count, Overview, Pause
@@ -88,6 +88,25 @@ def test_a_transaction_of_more_than_ten_minutes_is_told():
     ((severity, text),) = problems(oldest_transaction_seconds=720.0)
     assert severity is Severity.WARNING
     assert text.startswith("a transaction is open for 12m00s")
+
+
+def test_counts_that_took_too_long_are_told_with_the_transaction_however_young():
+    assert problems(is_partial=True) == [(Severity.WARNING, "counts took too long to be read")]
+    assert problems(is_partial=True, oldest_transaction_seconds=90.0) == [
+        (
+            Severity.WARNING,
+            "counts took too long to be read: a transaction is open for 1m30s, dead rows pile up",
+        )
+    ]
+
+
+def test_an_unread_name_is_no_problem_and_a_dead_worker_still_is():
+    dead = worker_row(heartbeat_seconds=7800.0, running=None)
+    leaving = worker_row(host="web-4", is_leaving=True, running=None)
+    assert problems(unread_row("a", workers=0), workers=(dead, leaving)) == [
+        (Severity.WARNING, "worker web-3:2231: dead, unheard for 2h10m"),
+        (Severity.WARNING, "worker web-4:2231: leaving"),
+    ]
 
 
 def test_critical_problems_come_first():
