@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from esync.errors import DriverUnavailableError
-from esync.postgres.decode import audit_row, entry, task_row, worker_row
+from esync.postgres.decode import audit_row, entry, task_row
 from esync.postgres.faults import translated
 from esync.postgres.listing import KEY_LIMIT, Group, Terms, named_ids, pick, walk
 from esync.postgres.migrate import require_schema
-from esync.postgres.overview import Counting, read_overview
+from esync.postgres.overview import read_overview, read_workers
 from esync.postgres.reading import PostgresReader
 from esync.snapshot import Count, Precision, TaskDetail, TaskPage
 
@@ -35,7 +35,7 @@ class PostgresConsole(PostgresReader):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._counting = Counting()  # guarded by the lane that reads
+        self._known: frozenset[str] = frozenset()  # guarded by the lane that reads
 
     def check_schema(self) -> None:
         """Raise SchemaError unless the schema fits this library."""
@@ -47,10 +47,14 @@ class PostgresConsole(PostgresReader):
         """Return the queue at this moment, with counts for so many minutes.
 
         Counts are exact while they cost less than 100 ms, capped beyond that, and tried exactly
-        again after a minute or more.
+        again after a minute or more. So is the whole overview when it takes more than 750 ms, as
+        among a million dead rows that an old transaction keeps: until then it is partial.
         """
         with self._reading() as read:
-            return read_overview(read, minutes=minutes, counting=self._counting)
+            overview = read_overview(read, minutes=minutes, known=self._known)
+            if not overview.is_partial:
+                self._known = frozenset(row.name for row in overview.names)
+            return overview
 
     def list_tasks(self, where: Filter, *, limit: int, after: Cursor | None = None) -> TaskPage:
         """Return a page of matching tasks: running, then pending in run order, then finished.
@@ -114,7 +118,7 @@ class PostgresConsole(PostgresReader):
     def list_workers(self) -> tuple[WorkerRow, ...]:
         """Return the workers, dead ones that were not rescued yet included."""
         with self._reading() as read:
-            return tuple(worker_row(row) for row in read.rows("list_workers"))
+            return read_workers(read)
 
     def list_audit(self, *, limit: int = 100) -> tuple[AuditRow, ...]:
         """Return what operators did, newest first."""

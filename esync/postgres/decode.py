@@ -75,9 +75,9 @@ def task_row(row: TupleRow) -> TaskRow:
     )
 
 
-def worker_row(row: TupleRow) -> WorkerRow:
-    """Return a row of list_workers.sql."""
-    worker_id, host, pid, names, _, slots, running, started, heartbeat, lease, leaving, text = row
+def worker_row(row: TupleRow, *, running: int | None) -> WorkerRow:
+    """Return a row of list_workers.sql, with how many tasks run there if that is known."""
+    worker_id, host, pid, names, _, slots, started, heartbeat, lease, leaving, text = row
     return WorkerRow(
         worker_id=worker_id,
         host=host,

@@ -6,8 +6,9 @@ import psycopg
 import pytest
 
 from esync.errors import DriverError, DriverUnavailableError, SchemaError
-from esync.postgres import listing, overview
+from esync.postgres import counting, listing, overview
 from esync.postgres.driver import PostgresDriver
+from esync.postgres.patience import Patience
 from esync.snapshot import Attribution, Count, Cursor, Filter, Precision
 from esync.task import TaskState
 from esync.testing.harness import Worker, add, name_row, request, row_of
@@ -220,8 +221,8 @@ class TestLists:
 
 class TestOverview:
     def test_counts_that_take_too_long_give_way_to_capped_ones(self, driver, insert, monkeypatch):
-        monkeypatch.setattr(overview, "EXACT_SECONDS", -1.0)
-        monkeypatch.setattr(overview, "_CAP", 5)
+        monkeypatch.setattr(counting, "EXACT_SECONDS", -1.0)
+        monkeypatch.setattr(counting, "_CAP", 5)
         insert(7)
         insert(6, do_after="2100-01-01")
         insert(3, state="RETRY")
@@ -234,30 +235,29 @@ class TestOverview:
         assert row.failed == Count(0)
         assert name_row(driver, "OTHER").failed == Count(5)
 
-    def test_exact_counts_are_tried_again_later_each_time(self, driver, insert, monkeypatch):
-        insert()
-        monkeypatch.setattr(overview, "EXACT_SECONDS", -1.0)
-        waits = []
-        for _ in range(8):
-            waits.append(driver._counting.capped_seconds)
-            driver.get_overview()
-            driver._counting.capped_until = 0.0
-        assert waits == [60, 120, 240, 480, 960, 960, 960, 960]
-        monkeypatch.undo()
-        assert name_row(driver).ready == Count(1)
-        assert driver._counting.capped_seconds == 60
+    def test_exact_counts_are_tried_again_after_a_minute(self, driver, insert, monkeypatch):
+        insert(200)
+        now = 0.0
+        driver._patience = Patience(clock=lambda: now)
+        monkeypatch.setattr(counting, "_CAP", 150)
+        with monkeypatch.context() as slow:
+            slow.setattr(counting, "EXACT_SECONDS", -1.0)
+            assert name_row(driver).ready == Count(200)
+        assert name_row(driver).ready == Count(150, Precision.CAPPED)
+        now = 60.0
+        assert name_row(driver).ready == Count(200)
 
     def test_an_exact_count_that_is_stopped_costs_no_picture(self, driver, insert, monkeypatch):
-        monkeypatch.setattr(overview, "_EXACT_LIMIT_SECONDS", 0.001)
-        monkeypatch.setattr(overview, "EXACT_SECONDS", 0.0)
+        monkeypatch.setattr(counting, "_EXACT_LIMIT_SECONDS", 0.001)
+        monkeypatch.setattr(counting, "EXACT_SECONDS", 0.0)
         insert(60_000)
         row = name_row(driver)
         assert row.ready == Count(10_000, Precision.CAPPED)
         assert row.oldest_seconds is not None
 
     def test_cap_is_shared_by_many_names(self, driver, conn, monkeypatch):
-        monkeypatch.setattr(overview, "EXACT_SECONDS", -1.0)
-        monkeypatch.setattr(overview, "_CAP_ALL", 1000)
+        monkeypatch.setattr(counting, "EXACT_SECONDS", -1.0)
+        monkeypatch.setattr(counting, "_CAP_ALL", 1000)
         conn.execute(
             "INSERT INTO message_queue (task_name, task_key)"
             " SELECT 'N' || n, 'k' FROM generate_series(1, 20) AS n, generate_series(1, 150)"

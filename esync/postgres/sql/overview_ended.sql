@@ -1,27 +1,8 @@
--- overview: what was decided about each name, its longest waiting due task, its last messages.
--- Locks: none. Indexes: due (one probe per name and priority), finished, retried, failed, primary
--- key.
+-- overview: the last messages of each name: of the newest attempt that ended, unless %(retried)s
+-- only of those that are not to be repeated, and of the newest that FAILED.
+-- Locks: none. Indexes: finished, retried, failed.
 SELECT
     n.task_name,
-    coalesce(
-        r.paused_at IS NOT NULL AND coalesce(r.resume_at > now(), true), false
-    ) AS is_paused,
-    coalesce(r.paused_by, '') AS paused_by,
-    coalesce(r.pause_reason, '') AS pause_reason,
-    extract(epoch FROM now() - r.paused_at)::double precision AS paused_seconds,
-    CASE
-        WHEN isfinite(r.resume_at)
-            THEN extract(epoch FROM r.resume_at - now())::double precision
-    END AS resumes_in,
-    coalesce(r.operator_limit, r.registered_limit) AS task_limit,
-    r.stream,
-    coalesce(r.last_seen IS NOT NULL, false) AS is_known,
-    CASE
-        WHEN waiting.do_after IS NOT NULL
-            THEN extract(
-                epoch FROM now() - greatest(waiting.do_after, '0001-01-01 00:00:00+00')
-            )::double precision
-    END AS oldest_seconds,
     ended.state,
     ended.task_key,
     ended.message,
@@ -31,21 +12,6 @@ SELECT
     failed.message AS failed_message,
     failed.seconds AS failed_seconds
 FROM unnest(%(names)s::text[]) AS n (task_name)
-LEFT JOIN {runner} AS r ON r.task_name = n.task_name
-CROSS JOIN LATERAL (
-    SELECT min(first.do_after) AS do_after
-    FROM generate_series(0, 9) AS p (priority)
-    CROSS JOIN LATERAL (
-        SELECT t.do_after
-        FROM {table} AS t
-        WHERE t.task_name = n.task_name
-            AND t.priority = p.priority
-            AND t.state IN ('READY', 'RETRY')
-            AND t.do_after <= now()
-        ORDER BY t.do_after
-        LIMIT 1
-    ) AS first
-) AS waiting
 LEFT JOIN LATERAL (
     SELECT
         e.state,
@@ -78,7 +44,9 @@ LEFT JOIN LATERAL (
                 left(t.last_attempt_message, 300) AS message,
                 t.last_attempted
             FROM {table} AS t
-            WHERE t.task_name = n.task_name AND t.state = 'RETRY'
+            WHERE %(retried)s::boolean
+                AND t.task_name = n.task_name
+                AND t.state = 'RETRY'
             ORDER BY t.last_attempted DESC
             LIMIT 1
         )
