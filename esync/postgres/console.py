@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from esync.errors import DriverUnavailableError
 from esync.postgres.decode import audit_row, entry, task_row
 from esync.postgres.faults import translated
 from esync.postgres.listing import KEY_LIMIT, Group, Terms, named_ids, pick, walk
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
 HISTORY_LIMIT = 50
 _COUNT_STRETCH = 50_000
 """Tasks that a count looks at when a term needs their rows."""
-_TIMEOUT = "57014"
+_COUNT_SECONDS = 0.75
+_OTHER_NAMES = "names without a runner"
 
 
 class PostgresConsole(PostgresReader):
@@ -62,31 +62,33 @@ class PostgresConsole(PostgresReader):
         Running ones are listed by their start and finished ones by their end, newest first. What
         no index serves is looked for during a third of a second; a page that ends early then
         holds fewer tasks, perhaps none, and the next one goes on. Of a key, the newest 5,000
-        requests are looked at.
+        requests are looked at. What dead rows keep from being reached in time is told as unread.
         """
         with self._reading() as read:
-            terms = Terms(where=where, names=read.task_names(where.names))
+            names, are_all = read.quick_names(where.names, known=self._known)
+            terms = Terms(where=where, names=names)
             if terms.is_named:
-                named = named_ids(read, terms)
-                ids, following = pick(read, terms, named, limit=limit, after=after)
+                found = pick(read, terms, named_ids(read, terms), limit=limit, after=after)
             else:
-                ids, following = walk(read, terms, limit=limit, after=after)
-            return TaskPage(rows=_task_rows(read, ids), next=following)
+                found = walk(read, terms, limit=limit, after=after)
+            unread = found.unread if are_all else (*found.unread, _OTHER_NAMES)
+            return TaskPage(rows=_task_rows(read, found.ids), next=found.next, unread=unread)
 
     def count_tasks(self, where: Filter, *, cap: int = 10_000) -> Count:
         """Return how many tasks match, counting no further than the cap.
 
         With terms that need the rows (an error text, a key prefix) 50,000 tasks are looked at;
-        when there are more, or time runs out, the count is a capped one, and may be small.
+        when there are more the count is a capped one, and may be small. When time runs out it is
+        unread.
         """
-        try:
-            with self._reading() as read:
-                terms = Terms(where=where, names=read.task_names(where.names))
-                return (_count_named if terms.is_named else _count_matching)(read, terms, cap=cap)
-        except DriverUnavailableError as exc:
-            if getattr(exc.__cause__, "sqlstate", None) == _TIMEOUT:
-                return Count(0, Precision.CAPPED)
-            raise
+        with self._reading() as read:
+            names, are_all = read.quick_names(where.names, known=self._known)
+            terms = Terms(where=where, names=names)
+            count = _count_named if terms.is_named else _count_matching
+            counted = read.within(_COUNT_SECONDS, lambda: count(read, terms, cap=cap))
+            if counted is None:
+                return Count(0, Precision.UNREAD)
+            return counted if are_all else Count(counted.value, Precision.CAPPED)
 
     def find_tasks(
         self, key: str, *, name: str | None = None, limit: int = 50
@@ -142,8 +144,8 @@ def _task_rows(read: Reading, ids: Sequence[UUID]) -> tuple[TaskRow, ...]:
 def _count_named(read: Reading, terms: Terms, *, cap: int) -> Count:
     named = named_ids(read, terms)
     is_cut = not terms.where.ids and len(named) >= KEY_LIMIT
-    ids, following = pick(read, terms, named, limit=cap)
-    return _count(len(ids), cap=cap, has_more=is_cut or following is not None)
+    found = pick(read, terms, named, limit=cap)
+    return _count(len(found.ids), cap=cap, has_more=is_cut or found.next is not None)
 
 
 def _count_matching(read: Reading, terms: Terms, *, cap: int) -> Count:

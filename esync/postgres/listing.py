@@ -2,7 +2,9 @@
 
 A term that no index serves (an error text, a key prefix, a rare state among many) is looked for
 in stretches of the index that grow, for a third of a second: then the page ends early, and the
-next one goes on from there. So every statement is bounded and nothing is ever left out.
+next one goes on from there. So every statement is bounded and nothing is ever left out, unless it
+is said: an old snapshot may keep so many dead rows before the living that what runs or waits is
+not reached in time.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -26,6 +29,9 @@ KEY_LIMIT = 5000
 """Requests of one key that a list looks at, the newest."""
 
 _PATIENCE_SECONDS = 0.33
+_STRETCH_SECONDS = 0.25
+"""A stretch of the running or the pending tasks may take so long."""
+
 _SINCE_LIMIT = 1e10
 """Seconds: three centuries, further back than PostgreSQL's intervals need to reach."""
 
@@ -43,6 +49,20 @@ class Group(IntEnum):
     FINISHED = 2
     ODD = 3
     """States of a legacy table that are none of the six."""
+
+
+_CHURNED = {Group.RUNNING: "IN PROGRESS", Group.PENDING: "READY, RETRY"}
+"""Parts that tasks leave, so that dead rows may stand before the others; and people's words."""
+
+
+class Found(NamedTuple):
+    """A page of ids."""
+
+    ids: list[UUID]
+    next: Cursor | None
+    """Where the next page starts; None at the end."""
+    unread: tuple[str, ...] = ()
+    """Parts that there was no time to look at."""
 
 
 class Entry(NamedTuple):
@@ -130,30 +150,25 @@ class Terms:
         return max(1000, 4 * share)
 
 
-def walk(
-    read: Reading, terms: Terms, *, limit: int, after: Cursor | None
-) -> tuple[list[UUID], Cursor | None]:
+def walk(read: Reading, terms: Terms, *, limit: int, after: Cursor | None) -> Found:
     """Return the ids of a page in the order of the list, and where the next page starts."""
     found: list[Entry] = []
+    unread: list[str] = []
     deadline = time.monotonic() + _PATIENCE_SECONDS
     for group in (group for group, is_wanted in terms.groups.items() if is_wanted):
         if after is not None and group < after.group:
             continue
-        here: Cursor | None = after if after is not None and group == after.group else None
-        stretch = limit + 1
-        while True:
-            room = limit + 1 - len(found)
-            entries = _read(read, terms, group, after=here, stretch=stretch, limit=room)
-            found += [entry for entry in entries if entry.task_id is not None]
-            if len(found) > limit:
-                return _ids(found[:limit]), found[limit - 1].cursor if limit else None
-            if not entries or not entries[-1].is_last:
-                break
-            here = entries[-1].cursor
-            if time.monotonic() > deadline:
-                return _ids(found), here
-            stretch = max(limit + 1, min(4 * stretch, terms.stretch_limit))
-    return _ids(found), None
+        start = after if after is not None and group == after.group else None
+        page = _Page(limit=limit, room=limit + 1 - len(found), deadline=deadline)
+        part = _walk_group(read, terms, group, after=start, page=page)
+        found += part.entries
+        unread += [_CHURNED[group]] if part.is_unread else []
+        if len(found) > limit:
+            following = found[limit - 1].cursor if limit else None
+            return Found(_ids(found[:limit]), following, tuple(unread))
+        if part.stopped_at is not None:
+            return Found(_ids(found), part.stopped_at, tuple(unread))
+    return Found(_ids(found), None, tuple(unread))
 
 
 def named_ids(read: Reading, terms: Terms) -> list[UUID]:
@@ -166,7 +181,7 @@ def named_ids(read: Reading, terms: Terms) -> list[UUID]:
 
 def pick(
     read: Reading, terms: Terms, ids: Sequence[UUID], *, limit: int, after: Cursor | None = None
-) -> tuple[list[UUID], Cursor | None]:
+) -> Found:
     """Return a page of those of some tasks that match, and where the next page starts."""
     place, position = after or (-1, ("0", "0", "0", str(_FIRST_ID)))
     rows = read.rows(
@@ -181,8 +196,54 @@ def pick(
     )
     picked = [row[0] for row in rows[:limit]]
     if len(rows) <= limit or not picked:
-        return picked, None
-    return picked, Cursor(rows[limit - 1][1], tuple(rows[limit - 1][2:]))
+        return Found(picked, None)
+    return Found(picked, Cursor(rows[limit - 1][1], tuple(rows[limit - 1][2:])))
+
+
+class _Page(NamedTuple):
+    limit: int
+    room: int
+    """One more than still fit, to know whether there are more."""
+    deadline: float
+
+
+class _Part(NamedTuple):
+    """The tasks of a group that were found for a page."""
+
+    entries: list[Entry]
+    stopped_at: Cursor | None = None
+    """Time was over here, and there may be more behind it."""
+    is_unread: bool = False
+
+
+def _walk_group(
+    read: Reading, terms: Terms, group: Group, *, after: Cursor | None, page: _Page
+) -> _Part:
+    """Return the next tasks of a group, as many as there is room for."""
+    found: list[Entry] = []
+    here, stretch = after, page.limit + 1
+    while True:
+        room = page.room - len(found)
+        entries = _try(read, terms, group, after=here, stretch=stretch, limit=room)
+        if entries is None:
+            return _Part(found, is_unread=True) if here == after else _Part(found, stopped_at=here)
+        found += [entry for entry in entries if entry.task_id is not None]
+        if len(found) >= page.room or not entries or not entries[-1].is_last:
+            return _Part(found)
+        here = entries[-1].cursor
+        if time.monotonic() > page.deadline:
+            return _Part(found, stopped_at=here)
+        stretch = max(page.limit + 1, min(4 * stretch, terms.stretch_limit))
+
+
+def _try(
+    read: Reading, terms: Terms, group: Group, *, after: Cursor | None, stretch: int, limit: int
+) -> list[Entry] | None:
+    """Return the next entries of a group, or None when dead rows stand before them."""
+    advance = partial(_read, read, terms, group, after=after, stretch=stretch, limit=limit)
+    if group not in _CHURNED:
+        return advance()
+    return read.attempt((group, terms.where, stretch), advance, seconds=_STRETCH_SECONDS)
 
 
 def _read(

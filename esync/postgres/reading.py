@@ -18,7 +18,7 @@ from esync.postgres.statements import execute
 from esync.postgres.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 
     from psycopg import Cursor
     from psycopg.rows import TupleRow
@@ -31,6 +31,9 @@ STATEMENT_SECONDS = 0.75
 
 NAME_LIMIT = 2000
 """Task names that are shown; with more of them nobody could read an overview."""
+
+_NAMES_SECONDS = 0.25
+"""Looking for every name may take so long where it is not all that is wanted."""
 
 Found = TypeVar("Found")
 
@@ -106,6 +109,21 @@ class Reading:
         if wanted:
             return list(dict.fromkeys(wanted))
         return [name for (name,) in self.rows("names", limit=NAME_LIMIT)]
+
+    def quick_names(
+        self, wanted: Sequence[str], *, known: Collection[str]
+    ) -> tuple[list[str], bool]:
+        """Return the names asked for, or every name, and True; or some, and that they are not all.
+
+        When looking for every name takes too long, these are the known ones and the runners'.
+        """
+        if wanted:
+            return self.task_names(wanted), True
+        names = self.attempt("names", self.task_names, seconds=_NAMES_SECONDS)
+        if names is not None:
+            return names, True
+        runners = self.rows("overview_runners", limit=NAME_LIMIT)
+        return sorted({*known, *(name for name, *_ in runners)}), False
 
     @property
     def _elapsed(self) -> float:

@@ -12,10 +12,12 @@ import psycopg
 import pytest
 
 from esync.driver import MinuteCount
-from esync.postgres import overview
+from esync.errors import DriverUnavailableError
+from esync.operations import Operations
+from esync.postgres import console, listing, overview, reading
 from esync.postgres.driver import PostgresDriver
 from esync.postgres.patience import Patience
-from esync.snapshot import Attribution, Count, Precision
+from esync.snapshot import Attribution, Count, Filter, Precision
 from esync.task import TaskState
 from esync.testing.harness import Worker, add, name_row
 
@@ -73,6 +75,10 @@ def hurry(monkeypatch):
     """Let what meets the dead rows exceed its time, as a million of them would."""
     monkeypatch.setattr(overview, "OLD_TRANSACTION_SECONDS", 0.0)
     monkeypatch.setattr(overview, "WHOLE_SECONDS", 0.004)
+    monkeypatch.setattr(overview, "_ENDED_SECONDS", 60.0)
+    monkeypatch.setattr(reading, "_NAMES_SECONDS", 0.004)
+    monkeypatch.setattr(listing, "_STRETCH_SECONDS", 0.002)
+    monkeypatch.setattr(console, "_COUNT_SECONDS", 0.002)
 
 
 @pytest.fixture
@@ -139,6 +145,24 @@ def test_workers_are_listed_without_what_runs_on_them(driver, have_time, clock):
     clock[0] = 60.0
     with have_time():
         assert driver.list_workers()[0].running == 0
+
+
+def test_a_list_says_what_it_did_not_reach(driver):
+    page = driver.list_tasks(Filter(), limit=5)
+    assert page.unread == ("IN PROGRESS", "READY, RETRY", "names without a runner")
+    assert [row.state for row in page.rows] == [TaskState.DONE] * 5
+    following = driver.list_tasks(Filter(names=(NAME,)), limit=5, after=page.next)
+    assert (len(following.rows), following.unread) == (5, ())
+
+
+def test_a_count_that_takes_too_long_is_unread(driver):
+    assert driver.count_tasks(Filter(names=(NAME,), states=(TaskState.READY,))) == UNREAD
+
+
+def test_no_action_is_taken_on_a_part_of_what_matches(driver):
+    operations = Operations(driver, who="ada", host="desk", via="cli")
+    with pytest.raises(DriverUnavailableError, match="READY, RETRY: took too long"):
+        operations.cancel_matching(Filter(names=(NAME,)), reason="", maximum=10)
 
 
 def _worker(driver):
