@@ -225,8 +225,11 @@ class RunnerDriver(Protocol):
     def release(self, releases: Sequence[Release], *, worker_id: UUID) -> set[UUID]:
         """Give back claims that were never started; return the ids given back."""
 
-    def look(self, names: Collection[str], *, worker_id: UUID) -> Look:
-        """Probe all names of a worker at once, including what operators asked for."""
+    def look(self, names: Collection[str], *, worker_id: UUID, busy: Collection[str] = ()) -> Look:
+        """Probe all names of a worker at once, including what operators asked for.
+
+        The tasks of `busy` names are not probed: their runners pop all the time anyway.
+        """
 
     def sleep(self, names: Collection[str], *, worker_id: UUID) -> None:
         """Write runners in as sleeping: inserts of their names send a wake-up from now on."""

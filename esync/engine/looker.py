@@ -50,7 +50,11 @@ class Looker(Service):
         wait = self._poll
         lease = self._presence.lease
         if lease is not None:
-            look = self._driver.look(self._runners.keys(), worker_id=lease.worker_id)
+            look = self._driver.look(
+                self._runners.keys(),
+                worker_id=lease.worker_id,
+                busy=[name for name, runner in self._runners.items() if runner.pace.has_backlog],
+            )
             self._apply(look)
             if look.next_due is not None:
                 wait = min(wait, max(look.next_due, _SHORTEST_WAIT))

@@ -31,8 +31,6 @@ _STREAM_RATE = 200
 """Claims a second beyond which a runner polls: a wake-up for every insert would cost more. It goes
 on to poll for half of that."""
 _STREAM_BURST = _STREAM_RATE * _RATE_SECONDS
-_AFTER_BACKLOG_SECONDS = 0.5
-"""So long a runner polls that has worked off a backlog, until its rate tells whether more comes."""
 _STREAM_CLAIMS = 5
 """Of one pop count so many at most: what comes by the hundred is a backlog that is worked off."""
 _STREAM_POLL = 0.005
@@ -69,7 +67,6 @@ class Pace:
         """How long it takes to get something popped, the last pops weighing most."""
         self._due_at = 0.0
         self._backlog_since: float | None = None
-        self._backlog_at = -math.inf
         self._taken_out_at = -math.inf
         self._is_taken_out = False
         self._counted_since = 0.0
@@ -133,6 +130,14 @@ class Pace:
             return (*self._blocked, *passed_over), place
 
     @property
+    def has_backlog(self) -> bool:
+        """Whether more is due and the runner will look for itself until all is claimed.
+
+        Any thread may ask.
+        """
+        return self._backlog_since is not None and not self.is_written_in
+
+    @property
     def is_superseding(self) -> bool:
         """Whether the pop at hand will see little but requests of one key."""
         return self._has_hot_key and not self._is_aside
@@ -186,10 +191,10 @@ class Pace:
         self._limited_wait = min(self._limited_wait * 2, longest)
 
     def rest(self, now: float) -> bool:
-        """Wait for a wake-up; return whether the runner must be written in and pop once more."""
+        """Wait for a wake-up; return whether the runner must be written in for that."""
         if self.is_written_in:
             return False
-        if not self._is_taken_out or not self._may_get_more(now):
+        if not self._is_taken_out or not self._may_get_more():
             return True
         self._due_at = now + max(_STREAM_POLL, _STREAM_RATIO * (now - self._began_at))
         return False
@@ -198,7 +203,6 @@ class Pace:
         """Note that the runner is among the sleepers now."""
         self.is_written_in = True
         self._is_taken_out = False
-        self._due_at = 0.0
 
     def note_suspects(self, count: int, now: float) -> bool:
         """Note how many suspects are due; return whether it is their turn."""
@@ -240,13 +244,11 @@ class Pace:
         if claims:
             self._limited_wait = _FIRST_LIMITED_WAIT
         self._empty_pops = 0 if claims else self._empty_pops + 1
-        self._note_rate(now, claims)
+        self._note_rate(now, claims if is_exhausted else 0)
         if is_exhausted:
             self._backlog_since = None
-        else:
-            self._backlog_at = now
-            if self._backlog_since is None:
-                self._backlog_since = now
+        elif self._backlog_since is None:
+            self._backlog_since = now
 
     def note_place(self, popped: Popped, now: float) -> None:
         """Note what a pop saw and how far it came; the next ones go on from there for a while."""
@@ -295,8 +297,6 @@ class Pace:
         is_fresh = now - self._counted_since < 2 * _RATE_SECONDS
         return is_fresh and self._rate >= _STREAM_RATE and self._empty_pops < _EMPTY_POPS
 
-    def _may_get_more(self, now: float) -> bool:
+    def _may_get_more(self) -> bool:
         """Whether polling is better than falling asleep, for a runner that was busy."""
-        if self._empty_pops >= _EMPTY_POPS:
-            return False
-        return self._rate >= _STREAM_RATE / 2 or now - self._backlog_at < _AFTER_BACKLOG_SECONDS
+        return self._empty_pops < _EMPTY_POPS and self._rate >= _STREAM_RATE / 2

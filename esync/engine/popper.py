@@ -38,8 +38,9 @@ _LAST_RELEASES = 3
 _SUPERSEDING_LIMIT = 100
 """Rows that a pop looks at when the one before found nothing but requests to supersede: reading a
 thousand of them would take up to half of its time."""
-_LOOKS = (0.02, 0.1, 0.3)
-"""Seconds after falling asleep, for the insert whose commit was slept through."""
+_LOOKS = (0.0, 0.02, 0.1, 0.3)
+"""Seconds after falling asleep: for what came before, and for the insert whose commit was slept
+through. One look tells of all names, where each of them would pop."""
 
 
 class Popper(Service):
@@ -221,7 +222,9 @@ class Popper(Service):
             pace.is_quarantined = False
         if room := runner.room():
             return room
-        runner.is_thirsty = pace.waits_for_end = True
+        # A buffer that runs low says so itself; what a stalled runner waits for only ends.
+        pace.waits_for_end |= runner.is_stalled()
+        runner.is_thirsty = True
         return runner.room()
 
     def _pop(  # the parameters are those of the driver that change from pop to pop
@@ -308,7 +311,7 @@ class Popper(Service):
                 raise
             self._look_times = [time.monotonic() + seconds for seconds in _LOOKS]
             for runner in tired:
-                runner.pace.write_in()  # and it pops once more, for what was not visible before
+                runner.pace.write_in()
 
     def _take_out(self, runners: Iterable[Runner], lease: Lease) -> None:
         """Take those of some runners that are written in out of the sleepers."""

@@ -128,13 +128,13 @@ class MemoryRunner(StorePart):
                 if self._release(task_id, attempt, worker_id=worker_id)
             }
 
-    def look(self, names: Collection[str], *, worker_id: UUID) -> Look:
+    def look(self, names: Collection[str], *, worker_id: UUID, busy: Collection[str] = ()) -> Look:
         """Probe all names of a worker at once, including what operators asked for."""
         store = self._store
         with store.lock:
             now = store.now()
             paused = frozenset(name for name in names if store.is_paused(name, now=now))
-            active = [name for name in names if name not in paused]
+            active = [name for name in names if name not in paused and name not in busy]
             waits = [due for name in active if (due := store.next_due(name, now=now)) is not None]
             return Look(
                 due=frozenset(name for name in active if any(store.due(name, now=now))),

@@ -189,9 +189,14 @@ class PostgresRunner(Store):
             self._rows("finish", "notify", {"channel": self.names.channel, "names": names})
         return {row[0] for row in rows}
 
-    def look(self, names: Collection[str], *, worker_id: UUID) -> Look:
+    def look(self, names: Collection[str], *, worker_id: UUID, busy: Collection[str] = ()) -> Look:
         """Probe all names of a worker at once, including what operators asked for."""
-        rows = self._rows("pop", "look", {"names": list(names), "worker_id": worker_id})
+        params = {
+            "names": list(names),
+            "busy": [name in busy for name in names],
+            "worker_id": worker_id,
+        }
+        rows = self._rows("pop", "look", params)
         self._settle_sleepers()
         runners = [row for row in rows if row[0] is not None]
         waiting = [seconds for _, is_due, seconds, *_ in runners if seconds and not is_due]

@@ -147,6 +147,15 @@ class WakeUpsSpecification:
         look = harness.driver.look([NAME], worker_id=worker.id)
         assert (look.due, look.next_due) == (frozenset(), None)
 
+    def test_a_look_leaves_the_tasks_of_busy_names_to_their_runners(self, harness: Harness) -> None:
+        worker = Worker(harness.driver, NAME, OTHER)
+        for name in (NAME, OTHER):
+            add(harness.driver, name=name)
+        harness.driver.pause([NAME], by=OPERATOR)
+        look = harness.driver.look([NAME, OTHER], worker_id=worker.id, busy=[OTHER])
+        assert (look.due, look.next_due) == (frozenset(), None)
+        assert look.paused == {NAME}
+
     def test_a_look_finds_the_retries_that_wait(self, harness: Harness) -> None:
         worker = Worker(harness.driver)
         add(harness.driver)

@@ -217,7 +217,7 @@ STATEMENTS = {
     "finish": FENCE,
     "recorded": FENCE,
     "release": FENCE,
-    "look": {"names": [NAME, "other"], "worker_id": uuid4()},
+    "look": {"names": [NAME, "other"], "busy": [False, False], "worker_id": uuid4()},
     "report": {"task_id": uuid4(), "attempt": 1, "worker_id": uuid4(), "message": ""},
     "rescue": {
         "max_crashes": 3,

@@ -147,7 +147,7 @@ def test_a_row_that_moved_on_after_a_lost_reply_is_unknown(make_bench, memory):
 
 def lose_a_pop(faulty, bench, key):
     """Let a pop claim a task and lose its reply."""
-    wait_until(lambda: bench.manager.running or faulty.calls_of("pop") >= 2)
+    wait_until(lambda: bench.manager.running or faulty.calls_of("sleep"))
     real, lost = faulty.pop, []
 
     def pop(name, **options):

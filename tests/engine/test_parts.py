@@ -353,14 +353,12 @@ def test_a_new_pace_pops_at_once():
     assert Pace().is_due(0.0)
 
 
-def test_a_pace_pops_once_more_after_falling_asleep_and_then_waits():
+def test_a_pace_waits_once_it_sleeps():
     pace = Pace()
     pace.begin(0.0)
     assert pace.rest(0.0)  # to be written in
     pace.write_in()
-    assert pace.is_due(0.0)
-    pace.begin(0.0)
-    assert not pace.rest(0.0)
+    assert not pace.is_due(0.0)
     assert pace.next_at() == float("inf")
 
 
@@ -391,17 +389,17 @@ def test_a_backlog_of_a_quarter_of_a_second_makes_a_runner_busy():
     assert not pace.is_busy(0.5)
 
 
-def test_who_worked_off_a_backlog_looks_whether_more_comes():
+def test_who_worked_off_a_backlog_sleeps():
     pace = Pace()
     pace.write_in()
-    pace.note_pop(0.0, claims=1000, is_exhausted=False)
-    pace.wake(1.0)
-    pace.note_pop(1.0, claims=1000, is_exhausted=False)
-    pace.note_pop(1.1, claims=10, is_exhausted=True)
-    for _ in range(4):
-        assert not pace.rest(1.1)
-        pace.note_pop(1.1, claims=0, is_exhausted=True)
-    assert pace.rest(1.1)  # to be written in
+    for tick in range(30):
+        pace.note_pop(tick / 100, claims=1000, is_exhausted=False)
+    assert not pace.has_backlog  # looks see to it
+    pace.wake(0.3)
+    assert pace.has_backlog
+    pace.note_pop(0.31, claims=10, is_exhausted=True)
+    assert not pace.has_backlog
+    assert pace.rest(0.31)  # to be written in
 
 
 def test_who_was_busy_does_not_poll_for_a_few_tasks_a_second():

@@ -1,6 +1,7 @@
 -- look: for each name of a worker, when its next task is due and what operators decided; then its
 -- running attempts that somebody asked to cancel; then whether any worker is to be rescued from.
--- Locks: none. Indexes: due, one probe per name and priority; cancel. The workers are read whole.
+-- Locks: none. Indexes: due, one probe per name and priority, none for busy names; cancel. The
+-- workers are read whole.
 SELECT
     n.task_name,
     next.do_after <= statement_timestamp() AS is_due,
@@ -15,7 +16,7 @@ SELECT
     NULL::uuid AS id,
     NULL AS cancel_requested,
     NULL::boolean AS has_lost_worker
-FROM unnest(%(names)s::text[]) AS n (task_name)
+FROM unnest(%(names)s::text[], %(busy)s::boolean[]) AS n (task_name, is_busy)
 LEFT JOIN {runner} AS r ON r.task_name = n.task_name
 CROSS JOIN LATERAL (
     SELECT min(first.do_after) AS do_after
@@ -29,6 +30,7 @@ CROSS JOIN LATERAL (
         ORDER BY t.do_after
         LIMIT 1
     ) AS first
+    WHERE NOT n.is_busy
 ) AS next
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, t.{id}, t.cancel_requested, NULL
