@@ -232,7 +232,10 @@ class RunnerDriver(Protocol):
         """
 
     def sleep(self, names: Collection[str], *, worker_id: UUID) -> None:
-        """Write runners in as sleeping: inserts of their names send a wake-up from now on."""
+        """Write runners in as sleeping: inserts of their names send a wake-up from now on.
+
+        Until they wake, or the worker leaves or loses its lease; an outage does not change it.
+        """
 
     def wake(self, names: Collection[str], *, worker_id: UUID) -> None:
         """Take runners out of the sleepers."""

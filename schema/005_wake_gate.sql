@@ -1,7 +1,10 @@
 -- A runner that sleeps says so by a lock, no longer by a row: an insert asks for it without running a
 -- query, which cost it a tenth to a third of its rate. The lock is an advisory one, shared, of the
 -- name, held by the connection that pops (`esync.postgres.sleepers`); an insert tries it exclusively
--- and gives it back at once. Nothing is left behind by a worker that dies.
+-- and gives it back at once. Nothing is left behind once that connection has ended.
+--
+-- The table of the sleepers stays, for workers of before that still run: they write themselves in, are
+-- not woken any more, and poll.
 --
 -- The condition is parsed anew by every statement that inserts: it is short for that.
 --
@@ -17,7 +20,6 @@
 \set table message_queue
 \endif
 \set wake :table '_wake'
-\set sleeper :table '_sleeper'
 \set migration :table '_migration'
 
 SET LOCAL lock_timeout = '60s';
@@ -31,8 +33,6 @@ SELECT set_config('esync.schema', :'schema', true), set_config('esync.table', :'
 DROP TRIGGER :"wake" ON :"schema".:"table";
 
 DROP FUNCTION :"schema".:"wake"();
-
-DROP TABLE :"schema".:"sleeper";
 
 -- The channel and the space of the locks are those of `esync.postgres.names`. The function runs for
 -- rows that found the lock taken, most likely by who sleeps; once told, a transaction need not tell

@@ -184,6 +184,7 @@ class Pace:
     def put_off(self, until: float) -> None:
         """Pop again at that time, or when prodded."""
         self._due_at = until
+        self._backlog_since = None  # until then looks see to it
 
     def put_off_limited(self, now: float, *, longest: float) -> None:
         """Pop after a wait that grows while the limit leaves no room, or as planned if sooner."""
@@ -203,6 +204,10 @@ class Pace:
         """Note that the runner is among the sleepers now."""
         self.is_written_in = True
         self._is_taken_out = False
+
+    def write_out(self) -> None:
+        """Note that the runner is not among the sleepers, since the worker has a new lease."""
+        self.is_written_in = self._is_taken_out = False
 
     def note_suspects(self, count: int, now: float) -> bool:
         """Note how many suspects are due; return whether it is their turn."""
@@ -277,7 +282,6 @@ class Pace:
 
     def start_again(self) -> None:
         """Forget what is known of the queue: the worker has a new lease, or the store was away."""
-        self.is_written_in = self._is_taken_out = False
         self.is_prodded = True
         self.wants_suspect = False
         self._backlog_since = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from esync.driver import POP_LIMIT
@@ -90,6 +91,8 @@ class Popper(Service):
         if lease is not self._lease:
             self._lease = lease
             self._start_again()
+            for runner in self._runners:
+                runner.pace.write_out()
         self._runners.rotate(-1)
         for runner in self._runners:
             if self.is_stopping:
@@ -103,7 +106,7 @@ class Popper(Service):
         self.wait(self._seconds_to_wait(now))
 
     def on_return(self) -> None:
-        """Look at everything: wake-ups were missed, and the sleepers may be gone."""
+        """Look at everything: wake-ups were missed."""
         self._start_again()
 
     def on_stop(self) -> None:
@@ -113,13 +116,14 @@ class Popper(Service):
         for _ in range(_LAST_RELEASES):
             try:
                 self._release()
-                if self._lease is not None:
-                    self._take_out(self._runners, self._lease)
             except AWAY as exc:
                 log.warning("popper: %s; %d tasks are not released yet", exc, len(self._returns))
                 pause(_NO_PROGRESS_WAIT)
             else:
-                return
+                break
+        if self._lease is not None:
+            with suppress(*AWAY):
+                self._take_out(self._runners, self._lease)
 
     def _start_again(self) -> None:
         for runner in self._runners:

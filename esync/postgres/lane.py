@@ -45,6 +45,10 @@ _SESSION = {
     "enable_seqscan": "off",
     "jit": "off",
     "plan_cache_mode": "auto",
+    # A client that vanished must not hold locks for the two hours that Linux takes to notice.
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
 }
 
 
@@ -105,6 +109,12 @@ class Lane:
         """Run statements in one round trip and one transaction; return the rows of each."""
         with self._lock:
             return self._exchange(calls)
+
+    def exchange_by(self, *calls: Call) -> tuple[Link | None, list[list[TupleRow]]]:
+        """Do the same; return the connection, too, which may hold something from now on."""
+        with self._lock:
+            rows = self._exchange(calls)
+            return self._link, rows
 
     def try_exchange(self, *calls: Call) -> list[list[TupleRow]] | None:
         """Do the same unless another thread uses the connection."""

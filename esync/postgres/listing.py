@@ -243,7 +243,7 @@ def _try(
     advance = partial(_read, read, terms, group, after=after, stretch=stretch, limit=limit)
     if group not in _CHURNED:
         return advance()
-    return read.attempt((group, terms.where, stretch), advance, seconds=_STRETCH_SECONDS)
+    return read.attempt((group, terms.where, after, stretch), advance, seconds=_STRETCH_SECONDS)
 
 
 def _read(

@@ -1,4 +1,4 @@
-"""What took too long is left alone for a while, and for longer each time."""
+"""What took too long is left alone for a while, perhaps for longer each time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FIRST_SECONDS = 60.0
 """For how long something is left alone after it took too long once."""
 
 MOST_SECONDS = 960.0
-"""The wait doubles up to this."""
+"""The wait may double up to this, where something else is nearly as good meanwhile."""
 
 
 class _Rest(NamedTuple):
@@ -35,12 +35,12 @@ class Patience:
         rest = self._rests.get(what)
         return rest is None or self._clock() >= rest.until
 
-    def learn(self, what: Hashable, *, was_slow: bool) -> None:
-        """Leave something alone if it took too long, twice as long as the last time."""
+    def learn(self, what: Hashable, *, was_slow: bool, longest: float = FIRST_SECONDS) -> None:
+        """Leave something alone if it took too long, doubling the wait up to `longest` seconds."""
         now = self._clock()
         rest = self._rests.pop(what, None)
         kept = {of: other for of, other in self._rests.items() if now < other.until + MOST_SECONDS}
         if was_slow:
-            seconds = FIRST_SECONDS if rest is None else min(2 * rest.seconds, MOST_SECONDS)
+            seconds = FIRST_SECONDS if rest is None else min(2 * rest.seconds, longest)
             kept[what] = _Rest(now + seconds, seconds)
         self._rests = kept

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 
-from esync.postgres.patience import Patience
+from esync.postgres.patience import FIRST_SECONDS, MOST_SECONDS, Patience
 from esync.postgres.statements import execute
 from esync.postgres.store import Store
 
@@ -77,7 +77,8 @@ class Reading:
     ) -> Found | None:
         """Return what `read` reads, or None when it takes longer or took too long not long ago.
 
-        Too long are `slow_seconds`, if given: then it was read for the last time for a while.
+        Too long are `slow_seconds`, if given: then it was read for the last time for a while, and
+        longer each time, since there is something nearly as good.
         """
         if not self._patience.lasts_for(what):
             return None
@@ -85,7 +86,8 @@ class Reading:
         found = self.within(seconds, read)
         took = time.monotonic() - started
         was_slow = found is None or (slow_seconds is not None and took > slow_seconds)
-        self._patience.learn(what, was_slow=was_slow)
+        longest = FIRST_SECONDS if slow_seconds is None else MOST_SECONDS
+        self._patience.learn(what, was_slow=was_slow, longest=longest)
         return found
 
     def within(self, seconds: float, read: Callable[[], Found]) -> Found | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from esync.driver import POP_LIMIT, Look, Place, Popped, Rescued
-from esync.errors import DriverUnavailableError, WorkerGoneError
+from esync.errors import DriverError, DriverUnavailableError, WorkerGoneError
 from esync.postgres.arrays import number_array, text_array, uuid_array
 from esync.postgres.faults import LOCK_TIMEOUT
 from esync.postgres.listener import PostgresListener
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from psycopg.rows import TupleRow
 
     from esync.driver import Listener, MinuteCount, RunnerInfo, WorkerInfo
+    from esync.postgres.link import Call
     from esync.task import Finish, Release
+
+log = logging.getLogger("esync.postgres")
 
 POP_BUDGET = 400
 """Requests that a first pop supersedes beside those it claims, or ten of each key."""
@@ -155,7 +159,11 @@ class PostgresRunner(Store):
             if getattr(exc.__cause__, "sqlstate", None) == LOCK_TIMEOUT:
                 return _HELD
             raise
-        popped = _popped(rows, worker_id=worker_id)
+        try:
+            popped = _popped(rows, worker_id=worker_id)
+        except WorkerGoneError:
+            self._sleepers.forget(worker_id)
+            raise
         if popped.superseded >= self._budget - 1:
             self._adapt_budget(time.monotonic() - began)
         return popped
@@ -281,17 +289,24 @@ class PostgresRunner(Store):
         self._rows("finish", "end_action", {"name": name, "worker_id": worker_id, "error": error})
 
     def _settle_sleepers(self) -> None:
-        """Let inserts know who sleeps, if anything about that has changed."""
-        lane = self._lane("pop")
-        self._sleepers.settle(lambda: lane.link, self._exchange_sleepers)
+        """Let inserts know who sleeps, if anything about that has changed.
 
-    def _exchange_sleepers(self, asleep: list[str], awake: list[str]) -> list[str]:
+        Wake-ups are a hint: if that fails nothing else must, and the next look tries again.
+        """
+        lane = self._lane("pop")
+        try:
+            self._sleepers.settle(lane, self._sleep_calls)
+        except DriverError as exc:
+            # Which locks were taken is unknown. They end with the connection.
+            lane.close()
+            log.warning("sleepers: %s; inserts wake nobody until the next look", exc)
+
+    def _sleep_calls(self, asleep: list[str], awake: list[str]) -> list[Call]:
         space = self.names.sleep_space
-        calls = [
+        return [
             self._call(verb, {"names": names, "space": space})
             for verb, names in (("wake", awake), ("sleep", asleep))
         ]
-        return [name for (name,) in self._lane("pop").exchange(*calls)[-1]]
 
     def _recorded(self, params: Mapping[str, Any]) -> list[UUID]:
         """Return the outcomes that an earlier finish had written."""

@@ -6,10 +6,11 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from uuid import UUID
 
-    from esync.postgres.link import Link
+    from esync.postgres.lane import Lane
+    from esync.postgres.link import Call, Link
 
 LOCK_LIMIT = 256
 """Names of one connection that are woken; the others are polled. PostgreSQL has room for 64 locks
@@ -47,20 +48,15 @@ class Sleepers:
             for name in list(self._workers):
                 self._discard(name, worker_id)
 
-    def settle(
-        self,
-        link: Callable[[], Link | None],
-        exchange: Callable[[list[str], list[str]], Collection[str]],
-    ) -> None:
+    def settle(self, lane: Lane, calls: Callable[[list[str], list[str]], Sequence[Call]]) -> None:
         """Take and leave the locks that are amiss, for instance since the connection is another.
 
-        The other methods do not wait for it.
-
-        `link` tells which connection it is. `exchange` locks and unlocks names and returns those
-        that it locked: an insert may hold one for a moment, and then the next call tries again.
+        The other methods do not wait for it. `calls` are the statements that lock some names and
+        unlock others; the last one returns the names that it locked: an insert may hold one for a
+        moment, and then the next call tries again.
         """
         with self._settling:
-            if link() is not self._link:
+            if lane.link is not self._link:  # the old connection took its locks along
                 self._held.clear()
             with self._lock:
                 asleep = set(self._workers)
@@ -69,13 +65,12 @@ class Sleepers:
             missing = sorted(asleep - self._held)[:room]
             if not missing and not surplus:
                 return
-            before = link()
-            locked = exchange(missing, surplus)
-            self._link = link()
-            if self._link is not before:  # the old connection took its locks along
+            link, rows = lane.exchange_by(*calls(missing, surplus))
+            if link is not self._link:
                 self._held.clear()
+                self._link = link
             self._held.difference_update(surplus)
-            self._held.update(locked)
+            self._held.update(name for (name,) in rows[-1])
 
     def _discard(self, name: str, worker_id: UUID) -> None:
         workers = self._workers.get(name)

@@ -219,6 +219,11 @@ def test_an_older_schema_is_told_and_brought_up_to_date(empty_database, monkeypa
     assert '(state)::text COLLATE "C"' in key.partition("WHERE")[2].replace("((", "(")
 
 
+def test_workers_of_before_the_locks_may_still_write_themselves_in(database):
+    query(database, "INSERT INTO message_queue_sleeper VALUES ('a', gen_random_uuid()) RETURNING 1")
+    query(database, "DELETE FROM message_queue_sleeper RETURNING 1")
+
+
 def test_names_of_ones_own_are_quoted(empty_database):
     migrate(empty_database, schema="Sync Ünit", table="Order; DROP")
     driver = PostgresDriver(empty_database, schema="Sync Ünit", table="Order; DROP")

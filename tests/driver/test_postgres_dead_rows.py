@@ -175,3 +175,12 @@ def _session(driver):
         return conn.execute(
             "SELECT pg_backend_pid(), current_setting('statement_timeout')"
         ).fetchone()
+
+
+def test_what_follows_a_read_in_time_has_time_again(driver):
+    with driver._reading() as read:
+        read.within(0.05, lambda: read.rows("list_workers"))
+        read.rows("list_workers")
+        ((limit,),) = read._conn.execute("SELECT current_setting('statement_timeout')").fetchall()
+    assert limit.endswith("ms")
+    assert int(limit.removesuffix("ms")) > 500

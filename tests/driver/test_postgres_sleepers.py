@@ -8,6 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from esync.errors import WorkerGoneError
 from esync.postgres.driver import PostgresDriver
 from esync.postgres.migrate import migrate
 from esync.postgres.sleepers import LOCK_LIMIT
@@ -166,6 +167,43 @@ def test_a_connection_takes_no_more_locks_than_it_may(driver, conn):
     assert _locks(conn) == LOCK_LIMIT
     driver.wake(names[:100], worker_id=worker_id)
     assert _locks(conn) == LOCK_LIMIT - 50
+
+
+def test_locks_that_ended_before_the_next_are_taken_again(driver, conn):
+    worker_id = uuid4()
+    driver.sleep(["a"], worker_id=worker_id)
+    ended = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {_POPPER}"
+    assert conn.execute(ended).fetchone()[0]
+    driver.sleep(["b"], worker_id=worker_id)
+    driver.look(["a", "b"], worker_id=worker_id)
+    assert _locks(conn) == 2
+    driver.wake(["a", "b"], worker_id=worker_id)
+    assert _locks(conn) == 0
+
+
+def test_a_full_lock_table_costs_wake_ups_and_nothing_else(driver, database, conn, caplog):
+    worker_id, names = uuid4(), [f"name {number}" for number in range(200)]
+    with psycopg.connect(database, autocommit=True) as hoarder:
+        with pytest.raises(psycopg.errors.OutOfMemory):
+            hoarder.execute("SELECT pg_advisory_lock(n) FROM generate_series(1, 1000000) AS n")
+        hoarder.execute("SELECT pg_advisory_unlock(n) FROM generate_series(1, 100) AS n")
+        driver.sleep(names, worker_id=worker_id)
+        assert "inserts wake nobody until the next look" in caplog.text
+        assert driver.look(names, worker_id=worker_id).due == frozenset()
+        hoarder.execute("SELECT pg_advisory_unlock_all()")
+        driver.look(names, worker_id=worker_id)
+        assert _locks(conn) == 200
+    driver.wake(names, worker_id=worker_id)
+    assert _locks(conn) == 0
+
+
+def test_a_worker_that_is_gone_sleeps_no_longer(driver, conn):
+    worker_id = uuid4()
+    driver.sleep(["a"], worker_id=worker_id)
+    with pytest.raises(WorkerGoneError):
+        driver.pop("a", worker_id=worker_id, count=1)
+    driver.look(["a"], worker_id=worker_id)
+    assert _locks(conn) == 0
 
 
 def test_a_driver_that_cannot_listen_takes_no_locks(database, conn):

@@ -402,6 +402,24 @@ def test_who_worked_off_a_backlog_sleeps():
     assert pace.rest(0.31)  # to be written in
 
 
+def test_looks_see_to_a_runner_whose_pop_was_refused():
+    pace = Pace()
+    pace.note_pop(0.0, claims=5, is_exhausted=False)
+    assert pace.has_backlog
+    pace.put_off(5.0)
+    assert not pace.has_backlog
+
+
+def test_a_runner_sleeps_on_through_an_outage_but_not_under_another_lease():
+    pace = Pace()
+    pace.write_in()
+    pace.start_again()
+    assert pace.is_due(0.0)
+    assert pace.is_written_in
+    pace.write_out()
+    assert not pace.is_written_in
+
+
 def test_who_was_busy_does_not_poll_for_a_few_tasks_a_second():
     pace = Pace()
     pace.write_in()

@@ -223,6 +223,17 @@ def test_runners_that_could_not_be_written_in_try_again(make_bench, driver):
     wait_until(lambda: faulty.calls_of("sleep") >= 2)
 
 
+def test_a_worker_that_stops_leaves_the_sleepers(make_bench, driver):
+    faulty = FaultyDriver(driver)
+    bench = make_bench(faulty)
+    bench.handle("work", lambda _task: None)
+    bench.start()
+    wait_until(lambda: faulty.calls_of("sleep"))
+    assert not faulty.calls_of("wake")
+    bench.manager.stop()
+    wait_until(lambda: faulty.calls_of("wake"))
+
+
 def test_a_busy_runner_leaves_the_sleepers(make_bench, driver):
     faulty = FaultyDriver(driver)
     bench = make_bench(faulty)

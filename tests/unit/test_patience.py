@@ -19,12 +19,22 @@ def test_what_took_too_long_is_left_alone_twice_as_long_each_time():
     patience = Patience(clock=clock)
     waits = []
     for _ in range(7):
-        patience.learn("counts", was_slow=True)
+        patience.learn("counts", was_slow=True, longest=960)
         began = clock.now
         while not patience.lasts_for("counts"):
             clock.now += 1
         waits.append(clock.now - began)
     assert waits == [60, 120, 240, 480, 960, 960, 960]
+
+
+def test_what_nothing_else_stands_for_is_tried_every_minute():
+    clock = Clock()
+    patience = Patience(clock=clock)
+    for _ in range(3):
+        patience.learn("overview", was_slow=True)
+        assert not patience.lasts_for("overview")
+        clock.now += 60
+        assert patience.lasts_for("overview")
 
 
 def test_what_was_fast_again_starts_anew():
