@@ -25,8 +25,9 @@ class PostgresDriver(PostgresProducer, PostgresRunner, PostgresConsole, Postgres
         dsn: a libpq connection string or URI.
         schema: the schema of the table.
         table: the table; its companions are named after it.
-        listen: whether workers listen for notifications. False behind a pooler in transaction
-            mode, where LISTEN is accepted and does nothing.
+        listen: whether workers listen for notifications. Must be False behind a pooler in
+            transaction mode, where LISTEN does nothing, and where the locks by which inserts know
+            who sleeps would stay on connections that others use.
         purpose: what stands behind `esync:<kind>:` in the application_name.
     """
 
