@@ -61,7 +61,7 @@ class Pace:
         """Such a task runs: nothing is popped beside it."""
         self.suspects_ahead = 0
         """Suspects that the last pop saw and left, and that stand before the others."""
-        self.is_written_in = False
+        self.is_asleep = False
         """Inserts send a wake-up: the runner is among the sleepers."""
         self.pop_seconds = 0.0
         """How long it takes to get something popped, the last pops weighing most."""
@@ -135,7 +135,7 @@ class Pace:
 
         Any thread may ask.
         """
-        return self._backlog_since is not None and not self.is_written_in
+        return self._backlog_since is not None and not self.is_asleep
 
     @property
     def is_superseding(self) -> bool:
@@ -192,22 +192,22 @@ class Pace:
         self._limited_wait = min(self._limited_wait * 2, longest)
 
     def rest(self, now: float) -> bool:
-        """Wait for a wake-up; return whether the runner must be written in for that."""
-        if self.is_written_in:
+        """Wait for a wake-up; return whether the runner must fall asleep for that."""
+        if self.is_asleep:
             return False
         if not self._is_taken_out or not self._may_get_more():
             return True
         self._due_at = now + max(_STREAM_POLL, _STREAM_RATIO * (now - self._began_at))
         return False
 
-    def write_in(self) -> None:
+    def sleep(self) -> None:
         """Note that the runner is among the sleepers now."""
-        self.is_written_in = True
+        self.is_asleep = True
         self._is_taken_out = False
 
-    def write_out(self) -> None:
+    def forget_sleep(self) -> None:
         """Note that the runner is not among the sleepers, since the worker has a new lease."""
-        self.is_written_in = self._is_taken_out = False
+        self.is_asleep = self._is_taken_out = False
 
     def note_suspects(self, count: int, now: float) -> bool:
         """Note how many suspects are due; return whether it is their turn."""
@@ -275,7 +275,7 @@ class Pace:
 
         It pops again, for what came before and sent a wake-up to nobody.
         """
-        self.is_written_in = False
+        self.is_asleep = False
         self._due_at = 0.0
         self._is_taken_out = True
         self._taken_out_at = now

@@ -72,7 +72,7 @@ class Popper(Service):
         self._look = look
         self._look_times: list[float] = []
         self._tired: list[Runner] = []
-        """Runners that are to be written in as sleepers."""
+        """Runners that are to fall asleep."""
 
     def give_back(self, runner: Runner, held: Held) -> None:
         """Take a claim that is not to be started; any thread may call."""
@@ -92,7 +92,7 @@ class Popper(Service):
             self._lease = lease
             self._start_again()
             for runner in self._runners:
-                runner.pace.write_out()
+                runner.pace.forget_sleep()
         self._runners.rotate(-1)
         for runner in self._runners:
             if self.is_stopping:
@@ -300,7 +300,7 @@ class Popper(Service):
             pace.put_off_suspects()
 
     def _keep_sleepers(self, lease: Lease) -> None:
-        """Write in the runners that found nothing, take out those that are busy or paused."""
+        """Let the runners sleep that found nothing, take out those that are busy or paused."""
         now = time.monotonic()
         self._take_out(
             [one for one in self._runners if one.is_paused or one.pace.is_busy(now)], lease
@@ -315,11 +315,11 @@ class Popper(Service):
                 raise
             self._look_times = [time.monotonic() + seconds for seconds in _LOOKS]
             for runner in tired:
-                runner.pace.write_in()
+                runner.pace.sleep()
 
     def _take_out(self, runners: Iterable[Runner], lease: Lease) -> None:
-        """Take those of some runners that are written in out of the sleepers."""
-        awake = [runner for runner in runners if runner.pace.is_written_in]
+        """Take those of some runners that are asleep out of the sleepers."""
+        awake = [runner for runner in runners if runner.pace.is_asleep]
         if awake:
             self._driver.wake([runner.name for runner in awake], worker_id=lease.worker_id)
             now = time.monotonic()

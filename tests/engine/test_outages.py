@@ -303,7 +303,7 @@ def test_a_lost_listener_is_replaced_and_everybody_looks(make_bench, memory):
     bench.start()
     wakeups = bench.manager._engine._wakeups
     listener = wait_until(lambda: wakeups._listener)
-    wait_until(lambda: bench.manager._engine._runners["work"].pace.is_written_in)
+    wait_until(lambda: bench.manager._engine._runners["work"].pace.is_asleep)
     wait_until(lambda: not bench.manager._engine._popper._look_times)  # those after falling asleep
 
     def lost(_timeout):

@@ -356,8 +356,8 @@ def test_a_new_pace_pops_at_once():
 def test_a_pace_waits_once_it_sleeps():
     pace = Pace()
     pace.begin(0.0)
-    assert pace.rest(0.0)  # to be written in
-    pace.write_in()
+    assert pace.rest(0.0)  # to sleep
+    pace.sleep()
     assert not pace.is_due(0.0)
     assert pace.next_at() == float("inf")
 
@@ -369,12 +369,12 @@ def test_a_backlog_that_is_worked_off_is_no_stream():
         pace.note_pop(tick / 10, claims=1000, is_exhausted=False)
     pace.note_pop(3.0, claims=10, is_exhausted=True)
     assert not pace.is_busy(3.0)
-    assert pace.rest(3.0)  # to be written in: nothing comes when it is done
+    assert pace.rest(3.0)  # to sleep: nothing comes when it is done
 
 
 def test_a_few_tasks_a_second_leave_a_runner_among_the_sleepers():
     pace = Pace()
-    pace.write_in()
+    pace.sleep()
     for tick in range(100):
         pace.note_pop(tick / 10, claims=1, is_exhausted=True)
         assert not pace.is_busy(tick / 10)
@@ -391,7 +391,7 @@ def test_a_backlog_of_a_quarter_of_a_second_makes_a_runner_busy():
 
 def test_who_worked_off_a_backlog_sleeps():
     pace = Pace()
-    pace.write_in()
+    pace.sleep()
     for tick in range(30):
         pace.note_pop(tick / 100, claims=1000, is_exhausted=False)
     assert not pace.has_backlog  # looks see to it
@@ -399,7 +399,7 @@ def test_who_worked_off_a_backlog_sleeps():
     assert pace.has_backlog
     pace.note_pop(0.31, claims=10, is_exhausted=True)
     assert not pace.has_backlog
-    assert pace.rest(0.31)  # to be written in
+    assert pace.rest(0.31)  # to sleep
 
 
 def test_looks_see_to_a_runner_whose_pop_was_refused():
@@ -412,27 +412,27 @@ def test_looks_see_to_a_runner_whose_pop_was_refused():
 
 def test_a_runner_sleeps_on_through_an_outage_but_not_under_another_lease():
     pace = Pace()
-    pace.write_in()
+    pace.sleep()
     pace.start_again()
     assert pace.is_due(0.0)
-    assert pace.is_written_in
-    pace.write_out()
-    assert not pace.is_written_in
+    assert pace.is_asleep
+    pace.forget_sleep()
+    assert not pace.is_asleep
 
 
 def test_who_was_busy_does_not_poll_for_a_few_tasks_a_second():
     pace = Pace()
-    pace.write_in()
+    pace.sleep()
     pace.note_pop(0.0, claims=1000, is_exhausted=False)
     pace.wake(1.0)
     for tick in range(11, 15):
         pace.note_pop(tick / 10, claims=1, is_exhausted=True)
-    assert pace.rest(1.4)  # to be written in
+    assert pace.rest(1.4)  # to sleep
 
 
 def test_who_leaves_the_sleepers_pops_again():
     pace = Pace()
-    pace.write_in()
+    pace.sleep()
     for tick in range(26):
         pace.begin(tick / 100)
         pace.note_pop(tick / 100, claims=3, is_exhausted=True)
@@ -444,7 +444,7 @@ def test_who_leaves_the_sleepers_pops_again():
 
 def test_a_stream_that_ended_leaves_a_runner_among_the_sleepers():
     pace = Pace()
-    pace.write_in()
+    pace.sleep()
     for tick in range(26):
         pace.note_pop(tick / 100, claims=3, is_exhausted=True)
     assert not pace.is_busy(1.0)
@@ -452,7 +452,7 @@ def test_a_stream_that_ended_leaves_a_runner_among_the_sleepers():
 
 def test_a_stream_takes_a_runner_out_of_the_sleepers_soon_but_not_at_once_again():
     pace = Pace()
-    pace.write_in()
+    pace.sleep()
     for tick in range(26):
         pace.note_pop(tick / 100, claims=1, is_exhausted=True)
         assert not pace.is_busy(tick / 100)  # a hundred a second are no stream
@@ -460,7 +460,7 @@ def test_a_stream_takes_a_runner_out_of_the_sleepers_soon_but_not_at_once_again(
         pace.note_pop(tick / 100, claims=3, is_exhausted=True)
     assert pace.is_busy(0.6)
     pace.wake(0.6)
-    pace.write_in()
+    pace.sleep()
     for tick in range(60, 85):
         pace.note_pop(tick / 100, claims=3, is_exhausted=True)
         assert not pace.is_busy(tick / 100)
@@ -470,7 +470,7 @@ def test_a_stream_takes_a_runner_out_of_the_sleepers_soon_but_not_at_once_again(
 def test_a_burst_is_a_stream_before_its_rate_is_known():
     pace = Pace()
     pace.note_pop(100.0, claims=0, is_exhausted=True)
-    pace.write_in()
+    pace.sleep()
     for tick in range(11):
         assert not pace.is_busy(100 + tick / 1000)
         pace.note_pop(100 + tick / 1000, claims=5, is_exhausted=True)
@@ -493,7 +493,7 @@ def test_a_stream_of_single_tasks_is_polled_for_until_it_ends():
     for _ in range(4):
         pace.note_pop(2.0, claims=0, is_exhausted=True)
     assert not pace.is_busy(2.0)
-    assert pace.rest(2.0)  # to be written in
+    assert pace.rest(2.0)  # to sleep
 
 
 PLACE = Place(5, "2026-01-01", 7)
