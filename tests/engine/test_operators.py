@@ -193,7 +193,7 @@ def test_a_name_that_was_known_is_waited_for(make_bench, driver):
 
 
 def test_cancelled_waits_and_wakes_many(bench):
-    woken = []
+    started, woken = threading.Event(), []
 
     def handler(task):
         waiters = [
@@ -202,6 +202,7 @@ def test_cancelled_waits_and_wakes_many(bench):
         for waiter in waiters:
             waiter.start()
         assert not task.cancelled.wait(0.01)
+        started.set()
         for waiter in waiters:
             waiter.join()
         began = time.monotonic()
@@ -211,7 +212,7 @@ def test_cancelled_waits_and_wakes_many(bench):
     bench.handle("work", handler)
     task_id = bench.add("work")
     bench.start()
-    bench.wait_state(task_id, "IN PROGRESS")
+    assert started.wait(10)
     bench.driver.cancel([task_id], by=BY)
     bench.wait_state(task_id, "DONE")
     assert woken == [True] * 3
