@@ -100,6 +100,8 @@ class Popped:
     with `suspects=True`, when nothing else of the runner is in flight."""
     is_limited: bool = False
     """Due tasks were left because of the runner's limit or stream."""
+    is_held: bool = False
+    """Another worker was popping for the runner all the time: nothing was seen."""
     place: Place | None = None
     """Where in the run order the next pop may begin. After the last claim, or, if this pop was
     exhausted, a second before that was due, for inserts that are committed later. None if it saw
@@ -225,10 +227,18 @@ class RunnerDriver(Protocol):
     def release(self, releases: Sequence[Release], *, worker_id: UUID) -> set[UUID]:
         """Give back claims that were never started; return the ids given back."""
 
-    def look(self, names: Collection[str], *, worker_id: UUID, busy: Collection[str] = ()) -> Look:
+    def look(
+        self,
+        names: Collection[str],
+        *,
+        worker_id: UUID,
+        busy: Collection[str] = (),
+        due_within: float | None = None,
+    ) -> Look:
         """Probe all names of a worker at once, including what operators asked for.
 
-        The tasks of `busy` names are not probed: their runners pop all the time anyway.
+        The tasks of `busy` names are not probed: their runners pop all the time anyway. Nor need
+        be those that have been due for longer than `due_within` seconds.
         """
 
     def sleep(self, names: Collection[str], *, worker_id: UUID) -> None:

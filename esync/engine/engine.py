@@ -129,7 +129,7 @@ class Engine:
             executor=self._executor,
             presence=presence,
             reporter=self._reporter,
-            look=self._look,
+            look=self._look_for_new,
             on_outage=away,
         )
         self._looker = Looker(
@@ -345,6 +345,9 @@ class Engine:
 
     def _look(self) -> None:
         self._looker.prod()
+
+    def _look_for_new(self) -> None:
+        self._looker.look_for_new()
 
     def _rescue(self) -> None:
         self._rescuer.prod()

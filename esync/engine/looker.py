@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from esync.engine.cursor import LONGEST_SECONDS
 from esync.engine.service import Service
 
 if TYPE_CHECKING:
@@ -11,11 +13,18 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from esync.driver import Look, RunnerDriver
+    from esync.engine.lease import Lease
     from esync.engine.presence import Presence
     from esync.engine.runner import Runner
     from esync.errors import DriverError
 
 _SHORTEST_WAIT = 0.005
+_NEW_SECONDS = 2.0
+"""What became due since the last look, or while a runner fell asleep, has been due for less than
+that and the poll; what came with a time long past is for the next whole look."""
+_WHOLE_RATIO = 100
+"""If a whole look takes long, since it reads what was claimed and not vacuumed yet, the next comes
+after so many times as long: with fifty workers they were a tenth of what the database did."""
 
 
 class Looker(Service):
@@ -43,24 +52,53 @@ class Looker(Service):
         self._presence = presence
         self._prod = prod
         self._rescue = rescue
+        self._whole_at = 0.0
+        self._is_whole_asked = False
+
+    def prod(self) -> None:
+        """Have everything looked at now; any thread may call."""
+        self._is_whole_asked = True
+        super().prod()
+
+    def look_for_new(self) -> None:
+        """Have only what has just become due looked for now; any thread may call."""
+        super().prod()
 
     def tick(self) -> None:
         """Look, then wait for the next time."""
         self._wake.clear()
-        wait = self._poll
         lease = self._presence.lease
-        if lease is not None:
-            look = self._driver.look(
-                self._runners.keys(),
-                worker_id=lease.worker_id,
-                busy=[name for name, runner in self._runners.items() if runner.pace.has_backlog],
-            )
-            self._apply(look)
-            if look.next_due is not None:
-                wait = min(wait, max(look.next_due, _SHORTEST_WAIT))
-        else:
+        if lease is None:
             self.ask_nothing()
+            self.wait(self._poll)
+            return
+        began = time.monotonic()
+        is_whole = began >= self._whole_at
+        if self._is_whole_asked:
+            self._is_whole_asked = False
+            is_whole = True
+        if is_whole:
+            self._whole_at = 0.0  # until one has succeeded
+        next_due = self._look(lease, is_whole=is_whole)
+        if is_whole:
+            now = time.monotonic()
+            rest = min(_WHOLE_RATIO * (now - began), LONGEST_SECONDS)
+            self._whole_at = now + max(self._poll, rest)
+        wait = self._poll
+        if next_due is not None:
+            wait = min(wait, max(next_due, _SHORTEST_WAIT))
         self.wait(wait)
+
+    def _look(self, lease: Lease, *, is_whole: bool) -> float | None:
+        """Look, and return the seconds until the next task is due; None when none waits."""
+        look = self._driver.look(
+            self._runners.keys(),
+            worker_id=lease.worker_id,
+            busy=[name for name, runner in self._runners.items() if runner.pace.has_backlog],
+            due_within=None if is_whole else self._poll + _NEW_SECONDS,
+        )
+        self._apply(look)
+        return look.next_due
 
     def _apply(self, look: Look) -> None:
         for name, runner in self._runners.items():

@@ -39,6 +39,10 @@ _LAST_RELEASES = 3
 _SUPERSEDING_LIMIT = 100
 """Rows that a pop looks at when the one before found nothing but requests to supersede: reading a
 thousand of them would take up to half of its time."""
+_HELD_SECONDS = 0.05
+_HELD_LIMIT_SECONDS = 0.4
+"""A pop that waited in vain, since others pop for its runner, is followed by none for so long, and
+each further one for twice as long. They are at work, and of many workers fewer do more."""
 _LOOKS = (0.0, 0.02, 0.1, 0.3)
 """Seconds after falling asleep: for what came before, and for the insert whose commit was slept
 through. One look tells of all names, where each of them would pop."""
@@ -73,6 +77,8 @@ class Popper(Service):
         self._look_times: list[float] = []
         self._tired: list[Runner] = []
         """Runners that are to fall asleep."""
+        self._held_wait = _HELD_SECONDS
+        self._held_until = 0.0
 
     def give_back(self, runner: Runner, held: Held) -> None:
         """Take a claim that is not to be started; any thread may call."""
@@ -173,7 +179,7 @@ class Popper(Service):
         """Pop once for a runner, if it wants something and has room for it."""
         now = time.monotonic()
         pace = runner.pace
-        if not pace.is_due(now) or not (room := self._room(runner)):
+        if now < self._held_until or not pace.is_due(now) or not (room := self._room(runner)):
             return
         pace.begin(now)
         skip_keys, place = pace.aim(now)
@@ -202,6 +208,11 @@ class Popper(Service):
     def _take(self, runner: Runner, popped: Popped, lease: Lease) -> None:
         """Hold and start what was popped, and learn from it."""
         now, pace = time.monotonic(), runner.pace
+        if popped.is_held:
+            self._held_until = now + self._held_wait
+            self._held_wait = min(2 * self._held_wait, _HELD_LIMIT_SECONDS)
+            return
+        self._held_wait = _HELD_SECONDS
         if popped.claims:
             runner.hold(popped.claims, lease=lease)
             # A pop that outlasted the stop starts nothing: on_stop gives its claims back.
@@ -278,6 +289,8 @@ class Popper(Service):
             pace.note_suspect_turn(now, got_one=bool(popped.claims))
         elif pace.note_suspects(popped.suspects, now):
             pass
+        elif popped.is_held:
+            pace.put_off_limited(now, longest=self._poll)
         elif popped.is_limited:
             pace.waits_for_end = True
             pace.put_off_limited(now, longest=self._poll)
@@ -335,6 +348,8 @@ class Popper(Service):
                 wait = min(wait, _LATE_SECONDS if has_slots else HOARD_SECONDS / 4)
             if not runner.pace.is_due(now):
                 wait = min(wait, runner.pace.next_at() - now)
+            elif now < self._held_until:
+                wait = min(wait, self._held_until - now)
             elif self._room(runner):
                 return 0.0
         return max(wait, 0.0)

@@ -128,7 +128,14 @@ class MemoryRunner(StorePart):
                 if self._release(task_id, attempt, worker_id=worker_id)
             }
 
-    def look(self, names: Collection[str], *, worker_id: UUID, busy: Collection[str] = ()) -> Look:
+    def look(
+        self,
+        names: Collection[str],
+        *,
+        worker_id: UUID,
+        busy: Collection[str] = (),
+        due_within: float | None = None,  # noqa: ARG002 - probing them all costs nothing here
+    ) -> Look:
         """Probe all names of a worker at once, including what operators asked for."""
         store = self._store
         with store.lock:

@@ -44,7 +44,7 @@ _BATCH = 500
 _FORGET_COUNTS_SECONDS = 3600.0
 _BEGINNING = Place(-1, "-infinity", 0)
 """Before every task: no priority is that low."""
-_HELD = Popped(claims=(), is_exhausted=False, is_limited=True)
+_HELD = Popped(claims=(), is_exhausted=False, is_held=True)
 """Another worker holds the runner's lock: nothing was seen."""
 
 
@@ -197,12 +197,20 @@ class PostgresRunner(Store):
             self._rows("finish", "notify", {"channel": self.names.channel, "names": names})
         return {row[0] for row in rows}
 
-    def look(self, names: Collection[str], *, worker_id: UUID, busy: Collection[str] = ()) -> Look:
+    def look(
+        self,
+        names: Collection[str],
+        *,
+        worker_id: UUID,
+        busy: Collection[str] = (),
+        due_within: float | None = None,
+    ) -> Look:
         """Probe all names of a worker at once, including what operators asked for."""
         params = {
             "names": list(names),
             "busy": [name in busy for name in names],
             "worker_id": worker_id,
+            "due_within": due_within,
         }
         rows = self._rows("pop", "look", params)
         self._settle_sleepers()

@@ -156,6 +156,16 @@ class WakeUpsSpecification:
         assert (look.due, look.next_due) == (frozenset(), None)
         assert look.paused == {NAME}
 
+    def test_a_look_for_what_has_just_become_due_finds_it(self, harness: Harness) -> None:
+        worker = Worker(harness.driver, NAME, OTHER)
+        add(harness.driver, name=NAME, after=50.0)
+        add(harness.driver, name=OTHER, after=70.0)
+        harness.let_pass(60)
+        look = harness.driver.look([NAME, OTHER], worker_id=worker.id, due_within=30.0)
+        assert look.due == {NAME}
+        assert look.next_due is not None
+        assert 0 < look.next_due <= 10
+
     def test_a_look_finds_the_retries_that_wait(self, harness: Harness) -> None:
         worker = Worker(harness.driver)
         add(harness.driver)

@@ -178,6 +178,34 @@ def test_a_queue_whose_next_task_is_infinitely_far_can_be_looked_at(driver, work
     assert (look.due, look.next_due) == (frozenset(), None)
 
 
+READS = "ANALYZE, BUFFERS, "
+
+
+def test_a_look_for_what_has_just_become_due_reads_nothing_before_that(driver, worker_id, sql):
+    fill(sql, rows=20_000, keys=20_000)
+    sql("UPDATE message_queue SET do_after = do_after - interval '1 hour'")
+    assert driver.look([NAME], worker_id=worker_id).due == {NAME}
+    assert driver.look([NAME], worker_id=worker_id, due_within=60.0).due == frozenset()
+    sql("UPDATE message_queue SET state = 'IN PROGRESS', claimed_by = %s", [worker_id])
+    params = {"names": [NAME], "busy": [False], "worker_id": worker_id}
+    with connect(driver._conninfo, purpose="plan", settings=driver._settings("pop")) as conn:
+        whole, new = (
+            explain(conn, driver, "look", {**params, "due_within": seconds}, options=READS)
+            for seconds in (None, 60.0)
+        )
+    assert new["Shared Hit Blocks"] * 5 < whole["Shared Hit Blocks"]
+
+
+def test_a_pop_gives_up_while_another_worker_holds_the_runner(driver, worker_id, sql, conn):
+    fill(sql, rows=1, keys=1)
+    with conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(%s)", [driver.names.lock("runner", NAME)])
+        popped = driver.pop(NAME, worker_id=worker_id, count=10)
+    assert (popped.is_held, popped.is_exhausted, popped.claims) == (True, False, ())
+    popped = driver.pop(NAME, worker_id=worker_id, count=10)
+    assert (popped.is_held, len(popped.claims)) == (False, 1)
+
+
 def test_a_row_that_cannot_be_stored_leaves_its_batch_unwritten(driver, worker_id, sql):
     fill(sql, rows=2, keys=2)
     claims = driver.pop(NAME, worker_id=worker_id, count=2).claims
@@ -217,7 +245,12 @@ STATEMENTS = {
     "finish": FENCE,
     "recorded": FENCE,
     "release": FENCE,
-    "look": {"names": [NAME, "other"], "busy": [False, False], "worker_id": uuid4()},
+    "look": {
+        "names": [NAME, "other"],
+        "busy": [False, False],
+        "worker_id": uuid4(),
+        "due_within": 2.0,
+    },
     "report": {"task_id": uuid4(), "attempt": 1, "worker_id": uuid4(), "message": ""},
     "rescue": {
         "max_crashes": 3,

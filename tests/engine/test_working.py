@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
+from dataclasses import replace
 
 from fix_engine import BY, FaultyDriver, stays
 from fix_wait import wait_until
 
-from esync.driver import POP_LIMIT, RunnerInfo, WorkerInfo
+from esync.driver import POP_LIMIT, Place, Popped, RunnerInfo, WorkerInfo
 from esync.engine.popper import HOARD_SECONDS
 from esync.errors import DriverUnavailableError
 from esync.task import new_task_id
@@ -204,6 +206,61 @@ def test_looks_do_not_probe_what_a_busy_runner_pops_anyway(make_bench, memory):
     wait_until(lambda: not busy[-1])
 
 
+def delay_whole_looks(memory, seconds):
+    """Have whole looks take so long."""
+    real = memory.look
+
+    def look(names, **options):
+        if options["due_within"] is None:
+            time.sleep(seconds)
+        return real(names, **options)
+
+    memory.look = look
+
+
+def looks(faulty):
+    """Return of every look, the last ones last, whether it was a whole one."""
+    calls = list(faulty.calls)
+    return [kwargs["due_within"] is None for method, (_, kwargs) in calls if method == "look"]
+
+
+def is_mostly_quick(faulty):
+    return len(looks(faulty)) > 10 and not any(looks(faulty)[-10:])
+
+
+def test_whole_looks_that_take_long_are_far_between(make_bench, memory):
+    delay_whole_looks(memory, 0.02)
+    faulty = FaultyDriver(memory)
+    bench = make_bench(faulty, poll=0.05)
+    bench.handle("work", lambda _task: None)
+    bench.start()
+    wait_until(lambda: is_mostly_quick(faulty))
+    wait_until(lambda: looks(faulty)[-1])
+
+
+def test_whole_looks_that_take_no_time_come_with_every_poll(make_bench, memory):
+    faulty = FaultyDriver(memory)
+    bench = make_bench(faulty, poll=0.05)
+    bench.handle("work", lambda _task: None)
+    bench.start()
+    wait_until(lambda: looks(faulty)[-5:] == [True] * 5)
+
+
+def test_a_whole_look_that_failed_is_made_again(make_bench, memory):
+    delay_whole_looks(memory, 0.02)
+    faulty = FaultyDriver(memory)
+    bench = make_bench(faulty, poll=0.05)
+    bench.handle("work", lambda _task: None)
+    bench.start()
+    wait_until(lambda: is_mostly_quick(faulty))
+    before = len(looks(faulty))
+    faulty.fail("look", *[DriverUnavailableError("away")] * 3)
+    bench.manager._engine._looker.prod()
+    wait_until(lambda: len(looks(faulty)) > before + 3)
+    # One may have begun before, and another failed before the prod.
+    assert looks(faulty)[before + 3]
+
+
 def test_a_worker_that_fell_asleep_looks_again_soon(make_bench, driver):
     faulty = FaultyDriver(driver)
     faulty.__dict__["listen"] = lambda: None
@@ -314,6 +371,68 @@ def test_two_workers_share_the_work_and_repeat_nothing(make_bench, driver):
     wait_until(lambda: crowd.count >= 200)
     wait_until(lambda: driver.get_task_count() == 0)
     assert len(set(crowd.keys)) == crowd.count == 200
+
+
+def let_others_pop(memory, held):
+    """Have another worker pop for some names all the time; return when it was in the way."""
+    real, times = memory.pop, []
+
+    def pop(name, **options):
+        if name in held:
+            times.append(time.monotonic())
+            return Popped(claims=(), is_exhausted=False, is_held=True)
+        return real(name, **options)
+
+    memory.pop = pop
+    return times
+
+
+def test_pops_that_waited_in_vain_become_rare(make_bench, memory):
+    names = {f"work{number}" for number in range(10)}
+    times = let_others_pop(memory, names)
+    bench = make_bench(memory)
+    for name in names:
+        bench.handle(name, lambda _task: None)
+    bench.start()
+    wait_until(lambda: len(times) >= 6)
+    waits = [after - before for before, after in itertools.pairwise(times[:6])]
+    least = (0.05, 0.1, 0.2, 0.4, 0.4)
+    assert all(wait >= seconds for wait, seconds in zip(waits, least, strict=True))
+
+
+def test_a_name_is_served_beside_others_whose_pops_wait_in_vain(make_bench, memory):
+    held = {"work"}
+    times = let_others_pop(memory, held)
+    bench = make_bench(memory)
+    for name in ("work", "rare"):
+        bench.handle(name, lambda _task: None)
+    waiting = bench.add("work")
+    bench.start()
+    for number in range(5):
+        bench.wait_state(bench.add("rare", str(number)), "DONE")
+    assert times
+    held.clear()
+    bench.wait_state(waiting, "DONE")
+
+
+def test_a_pop_that_waited_in_vain_keeps_the_place_of_the_one_before(make_bench, memory):
+    real, places = memory.pop, []
+    there = Place(5, "2026-01-01 00:00:00+00", 7)
+
+    def pop(name, **options):
+        places.append(options["after"])
+        if len(places) == 2:
+            return Popped(claims=(), is_exhausted=False, is_held=True)
+        popped = real(name, **options)
+        return replace(popped, place=there, is_exhausted=False) if len(places) == 1 else popped
+
+    memory.pop = pop
+    bench = make_bench(memory)
+    bench.handle("work", lambda _task: None, concurrency=1)
+    add_many(bench, "work", 100)
+    bench.start()
+    wait_until(lambda: len(places) >= 3)
+    assert places[:3] == [None, there, there]
 
 
 def test_no_name_starves_beside_a_busy_one(bench):

@@ -1,7 +1,8 @@
 -- look: for each name of a worker, when its next task is due and what operators decided; then its
 -- running attempts that somebody asked to cancel; then whether any worker is to be rescued from.
 -- Locks: none. Indexes: due, one probe per name and priority, none for busy names; cancel. The
--- workers are read whole.
+-- workers are read whole. What was claimed stays in the index until it is vacuumed: a look for what
+-- has just become due does not read all of that.
 SELECT
     n.task_name,
     next.do_after <= statement_timestamp() AS is_due,
@@ -27,6 +28,10 @@ CROSS JOIN LATERAL (
         WHERE t.task_name = n.task_name
             AND t.priority = p.priority
             AND t.state IN ('READY', 'RETRY')
+            AND t.do_after >= CASE
+                WHEN %(due_within)s::double precision IS NULL THEN '-infinity'
+                ELSE statement_timestamp() - %(due_within)s * interval '1 s'
+            END
         ORDER BY t.do_after
         LIMIT 1
     ) AS first
