@@ -36,7 +36,7 @@ READY = 1_000_000
 SECONDS = 30.0
 """About the pause of a console whose readings take 0.3 s each: so long apart are those of one, and
 the consoles are opened one after the other, so that theirs are spread over a window."""
-MOST_RATE = 45_000
+MOST_RATE = 75_000
 """Tasks a second that are drained within a window, at most."""
 LEAST = 0.97
 MOST_PERCENT = 1.0

@@ -28,7 +28,8 @@ SLOW_SHARE = 0.8
 COLUMNS = (
     "runners",
     "processes",
-    "tasks/s",
+    "just started, tasks/s",
+    "in service, tasks/s",
     "of the peak before",
     "bound",
     "kept",
@@ -72,17 +73,23 @@ def run(server: Server, *, runs: int, quick: bool) -> str:
 def _measure(
     server: Server, *, peak: float, processes: int, names: int, tasks: int, runs: int
 ) -> tuple[float, list[str]]:
-    """Return the rate, and its line of the table; `peak` is the best of fewer processes."""
+    """Return the rate, and its line of the table; `peak` is the best of fewer processes.
+
+    Processes and connections that have just started are cold: what each of them must learn once
+    weighs more the more there are, so the rate is that of workers that have drained a queue before.
+    """
     say(f"crowd: {processes} processes, {names} runners")
     with server.queue() as dsn, crew(server, dsn, processes=processes, names=names) as workers:
+        started = _round(workers, tasks)
         figure = Figure(tuple(_round(workers, tasks) for _ in range(runs)))
         connections, kinds = workers.clock.conn.execute(_CONNECTIONS).fetchone()
         deadlocks = workers.clock.conn.execute(_DEADLOCKS).fetchone()[0]
-    say(f"  {figure.show()}/s")
+    say(f"  {figure.show()}/s; {started:,.0f}/s when they had just started")
     share = figure.median / peak if peak else 1.0
     return figure.median, [
         str(names),
         str(processes),
+        f"{started:,.0f}",
         figure.show(),
         f"{share:.0%}",
         f">= {FALL:.0%}",
@@ -111,6 +118,7 @@ def _slow(server: Server, *, limit: float, runs: int, quick: bool) -> str:
         "options": {"concurrency": SLOW_SLOTS},
     }
     with server.queue() as dsn, crew(server, dsn, processes=processes, **settings) as workers:
+        _round(workers, tasks)
         figure = Figure(tuple(_round(workers, tasks) for _ in range(runs)))
     bare, micros = bare_sleeps(processes=processes, slots=SLOW_SLOTS, seconds=SLOW_SECONDS)
     say(f"  {figure.show()}/s; {bare:,.0f}/s without a queue")
