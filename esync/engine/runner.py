@@ -35,6 +35,10 @@ AHEAD_LIMIT = 2 * POP_LIMIT
 """Unstarted claims of a runner at most, about: while it performs one pop, the next is made."""
 _LIMIT_SHARE = 2
 """Unstarted claims count against a limit: one worker takes a half of it at most for them."""
+_LIMIT_BATCH_SHARE = 4
+_LEAST_LIMIT_BATCH = 250
+"""What is popped or recorded just now counts, too: a quarter of a limit at once gets through sooner
+than a half, unless that is so little that more pops cost more."""
 _SMOOTHING = 8
 """Attempts that weigh as much in the mean run time as everything before them."""
 _TINY_SECONDS = 0.0005
@@ -113,7 +117,7 @@ class Runner:
         self.low_water = ahead // 2
         if ahead and buffered <= self.low_water:
             wanted = max(wanted, ahead - buffered)
-        return min(max(wanted, 0), POP_LIMIT)
+        return min(max(wanted, 0), self._most_at_once())
 
     def is_stalled(self) -> bool:
         """Whether the runner must not pop: too many stuck threads, or too much to record."""
@@ -185,6 +189,12 @@ class Runner:
     def expect_slow(self, seconds: float) -> None:
         """Take handlers to be slow until they prove otherwise: prefetched tasks had to wait."""
         self.average = max(self.average or 0.0, seconds)
+
+    def _most_at_once(self) -> int:
+        limit = self.settings.limit
+        if limit is None:
+            return POP_LIMIT
+        return min(max(limit // _LIMIT_BATCH_SHARE, _LEAST_LIMIT_BATCH), POP_LIMIT)
 
     def _ahead(self) -> int:
         """Return how many tasks are likely to start until the next pops have brought more."""
