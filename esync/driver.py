@@ -101,7 +101,8 @@ class Popped:
     is_limited: bool = False
     """Due tasks were left because of the runner's limit or stream."""
     is_held: bool = False
-    """Another worker was popping for the runner all the time: nothing was seen."""
+    """Somebody held the runner or its stream all the time, most likely another worker that pops:
+    nothing was seen."""
     place: Place | None = None
     """Where in the run order the next pop may begin. After the last claim, or, if this pop was
     exhausted, a second before that was due, for inserts that are committed later. None if it saw
@@ -122,6 +123,8 @@ class Look(NamedTuple):
     """IN PROGRESS tasks of this worker that somebody asked to cancel: who and why."""
     has_lost_worker: bool
     """The lease of some worker has run out: it is time to rescue."""
+    seconds: float = 0.0
+    """How long the store took."""
 
 
 class Rescued(NamedTuple):

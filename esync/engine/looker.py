@@ -1,4 +1,7 @@
-"""Looks at all names once per poll: what is due, paused, overridden, asked to be cancelled."""
+"""Looks at all names once per poll: what is due, paused, overridden, asked to be cancelled.
+
+A whole look probes everything that is due. If that takes long, some looks are only for what is new.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,15 @@ _NEW_SECONDS = 2.0
 """What became due since the last look, or while a runner fell asleep, has been due for less than
 that and the poll; what came with a time long past is for the next whole look."""
 _WHOLE_RATIO = 100
-"""If a whole look takes long, since it reads what was claimed and not vacuumed yet, the next comes
-after so many times as long: with fifty workers they were a tenth of what the database did."""
+"""If a whole look takes the store long, since it reads what was claimed and not vacuumed yet, the
+next comes after so many times as long: by fifty workers they were a tenth of all that it did."""
 
 
 class Looker(Service):
-    """Correctness rests on it: a wake-up may be lost, a look comes every second."""
+    """Correctness rests on it: a wake-up may be lost, a look comes every second.
+
+    A whole one comes every five seconds at least, unless the poll is longer.
+    """
 
     def __init__(
         self,
@@ -72,33 +78,30 @@ class Looker(Service):
             self.ask_nothing()
             self.wait(self._poll)
             return
-        began = time.monotonic()
-        is_whole = began >= self._whole_at
+        is_whole = time.monotonic() >= self._whole_at
         if self._is_whole_asked:
             self._is_whole_asked = False
             is_whole = True
         if is_whole:
             self._whole_at = 0.0  # until one has succeeded
-        next_due = self._look(lease, is_whole=is_whole)
+        look = self._look(lease, is_whole=is_whole)
+        self._apply(look)
+        now = time.monotonic()
         if is_whole:
-            now = time.monotonic()
-            rest = min(_WHOLE_RATIO * (now - began), LONGEST_SECONDS)
+            rest = min(_WHOLE_RATIO * look.seconds, LONGEST_SECONDS)
             self._whole_at = now + max(self._poll, rest)
-        wait = self._poll
-        if next_due is not None:
-            wait = min(wait, max(next_due, _SHORTEST_WAIT))
+        wait = min(self._poll, self._whole_at - now)
+        if look.next_due is not None:
+            wait = min(wait, max(look.next_due, _SHORTEST_WAIT))
         self.wait(wait)
 
-    def _look(self, lease: Lease, *, is_whole: bool) -> float | None:
-        """Look, and return the seconds until the next task is due; None when none waits."""
-        look = self._driver.look(
+    def _look(self, lease: Lease, *, is_whole: bool) -> Look:
+        return self._driver.look(
             self._runners.keys(),
             worker_id=lease.worker_id,
             busy=[name for name, runner in self._runners.items() if runner.pace.has_backlog],
             due_within=None if is_whole else self._poll + _NEW_SECONDS,
         )
-        self._apply(look)
-        return look.next_due
 
     def _apply(self, look: Look) -> None:
         for name, runner in self._runners.items():

@@ -63,6 +63,8 @@ class Pace:
         """Suspects that the last pop saw and left, and that stand before the others."""
         self.is_asleep = False
         """Inserts send a wake-up: the runner is among the sleepers."""
+        self.was_held = False
+        """The last pop saw nothing, since somebody held the runner all the time."""
         self.pop_seconds = 0.0
         """How long it takes to get something popped, the last pops weighing most."""
         self._due_at = 0.0
@@ -240,8 +242,15 @@ class Pace:
         """Pop again when it is the suspects' turn, if nothing else comes before."""
         self._due_at = min(self._due_at, self._suspects_at)
 
+    def note_held(self, now: float) -> None:
+        """Note that a pop saw nothing: others are working off what there is."""
+        self.was_held = True
+        if self._backlog_since is None:
+            self._backlog_since = now
+
     def note_pop(self, now: float, *, claims: int, is_exhausted: bool) -> None:
         """Note what a pop got, and whether it saw everything that was due."""
+        self.was_held = False
         if claims or is_exhausted:  # otherwise others may be at it: the next pop is the same try
             seconds = min(now - self._tried_at, _LONGEST_TRY)
             self.pop_seconds += (seconds - self.pop_seconds) / _SMOOTHING

@@ -41,11 +41,12 @@ _SUPERSEDING_LIMIT = 100
 thousand of them would take up to half of its time."""
 _HELD_SECONDS = 0.05
 _HELD_LIMIT_SECONDS = 0.4
-"""A pop that waited in vain, since others pop for its runner, is followed by none for so long, and
-each further one for twice as long. They are at work, and of many workers fewer do more."""
+"""After a pop that waited in vain, most likely for others that pop, the runners whose last pop did
+so are left alone for so long, and after each further one for twice as long: the others are at work,
+and of many workers fewer do more."""
 _LOOKS = (0.0, 0.02, 0.1, 0.3)
-"""Seconds after falling asleep: for what came before, and for the insert whose commit was slept
-through. One look tells of all names, where each of them would pop."""
+"""Seconds after falling asleep: for what came just before, and for the insert whose commit was
+slept through. One look tells of all names, where each of them would pop."""
 
 
 class Popper(Service):
@@ -63,7 +64,7 @@ class Popper(Service):
         look: Callable[[], None],
         on_outage: Callable[[DriverError], None],
     ) -> None:
-        """`look` has all names looked at, which costs less than a pop for each."""
+        """`look` has all names looked at for what is new, which costs less than a pop for each."""
         super().__init__("popper", on_outage=on_outage)
         self._driver = driver
         self._poll = poll
@@ -179,7 +180,9 @@ class Popper(Service):
         """Pop once for a runner, if it wants something and has room for it."""
         now = time.monotonic()
         pace = runner.pace
-        if now < self._held_until or not pace.is_due(now) or not (room := self._room(runner)):
+        if pace.was_held and now < self._held_until:
+            return
+        if not pace.is_due(now) or not (room := self._room(runner)):
             return
         pace.begin(now)
         skip_keys, place = pace.aim(now)
@@ -209,6 +212,7 @@ class Popper(Service):
         """Hold and start what was popped, and learn from it."""
         now, pace = time.monotonic(), runner.pace
         if popped.is_held:
+            pace.note_held(now)
             self._held_until = now + self._held_wait
             self._held_wait = min(2 * self._held_wait, _HELD_LIMIT_SECONDS)
             return
@@ -289,9 +293,7 @@ class Popper(Service):
             pace.note_suspect_turn(now, got_one=bool(popped.claims))
         elif pace.note_suspects(popped.suspects, now):
             pass
-        elif popped.is_held:
-            pace.put_off_limited(now, longest=self._poll)
-        elif popped.is_limited:
+        elif popped.is_held or popped.is_limited:
             pace.waits_for_end = True
             pace.put_off_limited(now, longest=self._poll)
         elif has_more or pace.has_left_out or not popped.is_exhausted:
@@ -348,7 +350,7 @@ class Popper(Service):
                 wait = min(wait, _LATE_SECONDS if has_slots else HOARD_SECONDS / 4)
             if not runner.pace.is_due(now):
                 wait = min(wait, runner.pace.next_at() - now)
-            elif now < self._held_until:
+            elif runner.pace.was_held and now < self._held_until:
                 wait = min(wait, self._held_until - now)
             elif self._room(runner):
                 return 0.0

@@ -45,7 +45,7 @@ _FORGET_COUNTS_SECONDS = 3600.0
 _BEGINNING = Place(-1, "-infinity", 0)
 """Before every task: no priority is that low."""
 _HELD = Popped(claims=(), is_exhausted=False, is_held=True)
-"""Another worker holds the runner's lock: nothing was seen."""
+"""Somebody holds the runner's or the stream's lock: nothing was seen."""
 
 
 class PostgresRunner(Store):
@@ -225,6 +225,7 @@ class PostgresRunner(Store):
             intervals={row[0]: row[4] for row in runners if row[4] is not None},
             cancels={row[5]: row[6] for row in rows if row[5] is not None},
             has_lost_worker=any(row[7] for row in rows),
+            seconds=max(row[8] or 0.0 for row in rows),
         )
 
     def sleep(self, names: Collection[str], *, worker_id: UUID) -> None:

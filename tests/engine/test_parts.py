@@ -297,8 +297,8 @@ def test_a_limited_runner_claims_a_part_of_its_limit_ahead(settings, room):
     assert one.room() == room
 
 
-@pytest.mark.parametrize(("limit", "room"), [(600, 250), (2000, 500), (10_000, 1000)])
-def test_a_limited_runner_pops_a_quarter_of_its_limit_at_once(limit, room):
+@pytest.mark.parametrize(("limit", "room"), [(300, 250), (600, 250), (2000, 500), (10_000, 1000)])
+def test_a_limited_runner_pops_a_part_of_its_limit_at_once(limit, room):
     one = runner(concurrency=300, limit=limit)
     one.note_seconds(0.001, 1)
     assert one.room() == room

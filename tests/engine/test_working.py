@@ -207,13 +207,12 @@ def test_looks_do_not_probe_what_a_busy_runner_pops_anyway(make_bench, memory):
 
 
 def delay_whole_looks(memory, seconds):
-    """Have whole looks take so long."""
+    """Have the store need so long for a whole look."""
     real = memory.look
 
     def look(names, **options):
-        if options["due_within"] is None:
-            time.sleep(seconds)
-        return real(names, **options)
+        is_whole = options["due_within"] is None
+        return real(names, **options)._replace(seconds=seconds if is_whole else 0.0)
 
     memory.look = look
 
@@ -247,18 +246,17 @@ def test_whole_looks_that_take_no_time_come_with_every_poll(make_bench, memory):
 
 
 def test_a_whole_look_that_failed_is_made_again(make_bench, memory):
-    delay_whole_looks(memory, 0.02)
+    delay_whole_looks(memory, 1.0)
     faulty = FaultyDriver(memory)
     bench = make_bench(faulty, poll=0.05)
     bench.handle("work", lambda _task: None)
     bench.start()
     wait_until(lambda: is_mostly_quick(faulty))
-    before = len(looks(faulty))
     faulty.fail("look", *[DriverUnavailableError("away")] * 3)
     bench.manager._engine._looker.prod()
-    wait_until(lambda: len(looks(faulty)) > before + 3)
-    # One may have begun before, and another failed before the prod.
-    assert looks(faulty)[before + 3]
+    wait_until(lambda: not faulty.before["look"])
+    # Without a reason it would be made five seconds after the one before.
+    wait_until(lambda: looks(faulty)[-1], 3)
 
 
 def test_a_worker_that_fell_asleep_looks_again_soon(make_bench, driver):
@@ -394,25 +392,45 @@ def test_pops_that_waited_in_vain_become_rare(make_bench, memory):
     for name in names:
         bench.handle(name, lambda _task: None)
     bench.start()
-    wait_until(lambda: len(times) >= 6)
-    waits = [after - before for before, after in itertools.pairwise(times[:6])]
-    least = (0.05, 0.1, 0.2, 0.4, 0.4)
-    assert all(wait >= seconds for wait, seconds in zip(waits, least, strict=True))
+    wait_until(lambda: len(times) >= len(names) + 4)
+    waits = [after - before for before, after in itertools.pairwise(times[len(names) - 1 :])]
+    assert all(wait >= 0.4 for wait in waits)
 
 
 def test_a_name_is_served_beside_others_whose_pops_wait_in_vain(make_bench, memory):
-    held = {"work"}
+    held = {f"work{number}" for number in range(10)}
     times = let_others_pop(memory, held)
     bench = make_bench(memory)
-    for name in ("work", "rare"):
+    for name in (*held, "rare"):
         bench.handle(name, lambda _task: None)
-    waiting = bench.add("work")
+    waiting = [bench.add(name) for name in held]
     bench.start()
+    wait_until(lambda: len(set(times)) >= 10)
     for number in range(5):
-        bench.wait_state(bench.add("rare", str(number)), "DONE")
-    assert times
+        bench.wait_state(bench.add("rare", str(number)), "DONE", timeout=1)
     held.clear()
-    bench.wait_state(waiting, "DONE")
+    for task_id in waiting:
+        bench.wait_state(task_id, "DONE")
+
+
+def test_an_end_is_noticed_after_a_pop_that_waited_in_vain(make_bench, memory, monkeypatch):
+    monkeypatch.setattr("esync.engine.pace._FIRST_LIMITED_WAIT", 30.0)
+    held = set()
+    times = let_others_pop(memory, held)
+    bench = make_bench(memory, poll=30.0)
+    gate = bench.gate()
+    bench.handle("work", lambda _task: gate.wait() and None, limit=1)
+    bench.start()
+    bench.add("work", "first")
+    wait_until(lambda: bench.manager.running)
+    wait_until(lambda: not bench.manager._engine._popper._look_times)
+    held.add("work")
+    second = bench.add("work", "second")
+    wait_until(lambda: times)
+    wait_until(lambda: bench.manager._engine._runners["work"].pace.waits_for_end)
+    held.clear()
+    gate.set()
+    bench.wait_state(second, "DONE", timeout=5)
 
 
 def test_a_pop_that_waited_in_vain_keeps_the_place_of_the_one_before(make_bench, memory):

@@ -1,5 +1,6 @@
 -- look: for each name of a worker, when its next task is due and what operators decided; then its
--- running attempts that somebody asked to cancel; then whether any worker is to be rescued from.
+-- running attempts that somebody asked to cancel; then whether any worker is to be rescued from, and
+-- how long all of that took.
 -- Locks: none. Indexes: due, one probe per name and priority, none for busy names; cancel. The
 -- workers are read whole. What was claimed stays in the index until it is vacuumed: a look for what
 -- has just become due does not read all of that.
@@ -16,7 +17,8 @@ SELECT
     r.interval_seconds,
     NULL::uuid AS id,
     NULL AS cancel_requested,
-    NULL::boolean AS has_lost_worker
+    NULL::boolean AS has_lost_worker,
+    NULL::double precision AS took
 FROM unnest(%(names)s::text[], %(busy)s::boolean[]) AS n (task_name, is_busy)
 LEFT JOIN {runner} AS r ON r.task_name = n.task_name
 CROSS JOIN LATERAL (
@@ -38,7 +40,7 @@ CROSS JOIN LATERAL (
     WHERE NOT n.is_busy
 ) AS next
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, t.{id}, t.cancel_requested, NULL
+SELECT NULL, NULL, NULL, NULL, NULL, t.{id}, t.cancel_requested, NULL, NULL
 FROM {table} AS t
 WHERE t.claimed_by = %(worker_id)s
     AND t.cancel_requested IS NOT NULL
@@ -49,4 +51,4 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, EXISTS (
     FROM {worker} AS w
     WHERE w.heartbeat < statement_timestamp() - w.lease_seconds * interval '1 s'
         OR w.leaving_at < statement_timestamp() - interval '300 ms'
-)
+), extract(epoch FROM clock_timestamp() - statement_timestamp())::double precision
