@@ -73,3 +73,9 @@ def touched(scans):
         (scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"]
         for scan in scans
     )
+
+
+def compared(plan):
+    """Return how many pairs of rows the joins compared in vain, at the join that did it most."""
+    removed = "Rows Removed by Join Filter"
+    return max(node.get(removed, 0) * node["Actual Loops"] for node in nodes_of(plan))

@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from fix_wait import wait_until
-from query_plans import TABLE, explain, explain_prepared, nodes_of, prepare, scans_of, touched
+from query_plans import TABLE, compared, explain, explain_prepared, nodes_of, prepare, scans_of, touched
 
 from esync.driver import RunnerInfo, WorkerInfo
 from esync.postgres.lane import check_conninfo, connect
@@ -336,6 +336,7 @@ def test_a_plan_made_on_an_empty_queue_serves_a_full_one(
         plan = explain_prepared(conn, driver, verb, params)
     # Per key: its place, its requests (looked at, then held), whether it runs, and the updates.
     assert 100 <= touched(scans_of(plan)) <= 100 * 10
+    assert compared(plan) <= 100
     assert not [scan for scan in scans_of(plan) if scan["Node Type"] == "Seq Scan"]
 
 
@@ -387,6 +388,7 @@ def test_many_contested_keys_touch_few_rows_with_a_plan_made_on_an_empty_queue(
     assert driver.get_task_count() == 200
     # Ten requests of each key, looked at a few times; joined one by one they were 400,000.
     assert max(loops) <= 200 * 200 + 2000
+    assert compared(plan) <= 2000
 
 
 def test_a_row_that_changes_while_it_is_popped_is_left_to_the_next_pop(driver, worker_id, sql):

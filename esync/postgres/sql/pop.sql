@@ -222,7 +222,7 @@ verdict AS MATERIALIZED (
         coalesce(n.seq = s.newest, false) AS is_in_hand,
         coalesce(n.seq = s.newest AND n.rows = s.rows AND NOT s.is_running, false) AS is_free
     FROM seen AS s
-    LEFT JOIN newest AS n ON n.place = s.place
+    FULL JOIN newest AS n ON n.place = s.place  -- each newest row has a seen one; by hash, as below
 ),
 
 free AS MATERIALIZED (
@@ -360,5 +360,8 @@ SELECT
     c.created_by,
     h.place
 FROM claimed AS c
-LEFT JOIN chosen AS h ON h.task_key = c.task_key
+-- FULL makes it a join by hash: a plan that expects one row of each would compare a thousand with a
+-- thousand. CASE keeps the condition from making it a LEFT join again.
+FULL JOIN chosen AS h ON h.task_key = c.task_key
+WHERE CASE WHEN c.id IS NULL THEN false ELSE true END
 ORDER BY place
