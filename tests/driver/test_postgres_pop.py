@@ -8,7 +8,16 @@ from uuid import uuid4
 import psycopg
 import pytest
 from fix_wait import wait_until
-from query_plans import TABLE, compared, explain, explain_prepared, nodes_of, prepare, scans_of, touched
+from query_plans import (
+    TABLE,
+    compared,
+    explain,
+    explain_prepared,
+    nodes_of,
+    prepare,
+    scans_of,
+    touched,
+)
 
 from esync.driver import RunnerInfo, WorkerInfo
 from esync.postgres.lane import check_conninfo, connect
