@@ -25,7 +25,7 @@ _SHORTEST_WAIT = 0.005
 _NEW_SECONDS = 2.0
 """What became due since the last look, or while a runner fell asleep, has been due for less than
 that and the poll; what came with a time long past is for the next whole look."""
-_WHOLE_RATIO = 100
+_WHOLE_RATIO = 1000
 """If a whole look takes the store long, since it reads what was claimed and not vacuumed yet, the
 next comes after so many times as long: by fifty workers they were a tenth of all that it did."""
 
