@@ -295,10 +295,10 @@ class Console(App[int]):
             )
             self.state.notice = f"{what}, q again to stop now"
             self.state.notice_tone, self.state.noticed_at = "warning", now
-        self._show()
+        self._show(is_tick=True)
         self._show_log()
 
-    def _show(self) -> None:
+    def _show(self, *, is_tick: bool = False) -> None:
         """Draw the state on the current screen; under a dialog only the bars."""
         self.state.now = time.monotonic()
         self.state.busy = self.writer.busy_with
@@ -307,7 +307,7 @@ class Console(App[int]):
         if screen is None:
             return
         if screen is self.screen:
-            screen.show(self.state)
+            screen.show(self.state, is_tick=is_tick)
         elif screen.state is not None and screen.is_whole:
             screen.show_bars(self.state)
 

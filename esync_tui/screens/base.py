@@ -50,6 +50,8 @@ class ConsoleScreen(Screen[None]):
         self.state: State | None = None
         self._parts = 0
         """Widgets of the whole screen; 0 before it is laid out."""
+        self._drawn: tuple[object, ...] = ()
+        """What the body was drawn from."""
 
     def compose(self) -> ComposeResult:
         """Lay out the bars around the body."""
@@ -66,26 +68,34 @@ class ConsoleScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Notice that everything is there."""
-        self._parts = len(self.query("*"))
+        self._parts = self._count_parts()
 
     @property
     def is_whole(self) -> bool:
         """Whether all of it can be drawn: not before it is laid out, nor while it is taken down."""
-        return 0 < self._parts <= len(self.query("*"))
+        return 0 < self._parts <= self._count_parts()
 
     def wanted(self) -> Wanted:
         """Return what this screen needs to be read."""
         return Wanted()
 
-    def show(self, state: State) -> None:
-        """Draw the state: the bars always, the body unless it stands still."""
+    def show(self, state: State, *, is_tick: bool = False) -> None:
+        """Draw the state: the bars always, the body unless it stands still.
+
+        With a tick of the clock only the bars change, unless that tells something new.
+        """
         self.state = state
         if not self.is_whole:
             return
+        drawn = (state.picture, state.is_lost, state.frozen_at)
         with self.app.batch_update():
             self.set_class(state.is_lost, "-lost")
             self.show_bars(state)
-            self.show_body(state)
+            if not is_tick or drawn != self._drawn:
+                self.show_body(state)
+                self._drawn = drawn
+            else:
+                self.show_place(state)
 
     def show_bars(self, state: State) -> None:
         """Draw the lines around the body."""
@@ -99,6 +109,9 @@ class ConsoleScreen(Screen[None]):
 
     def show_body(self, state: State) -> None:
         """Draw the lists."""
+
+    def show_place(self, state: State) -> None:
+        """Draw which part of a list is seen: the operator may have scrolled."""
 
     def show_log(self, lines: tuple[LogLine, ...] | None) -> None:
         """Draw the log pane, or put it away."""
@@ -121,6 +134,9 @@ class ConsoleScreen(Screen[None]):
     def on_resize(self) -> None:
         """Lay the lines out anew."""
         self.call_after_refresh(self._draw_again)
+
+    def _count_parts(self) -> int:
+        return sum(1 for _ in self.walk_children())
 
     def _draw_again(self) -> None:
         if self.state is not None and self.is_whole:

@@ -76,6 +76,10 @@ class DetailScreen(ConsoleScreen):
         self.set_class(self._tab == _HISTORY, "-history")
         self._show_facts(state)
         self._show_part(state)
+        self.show_place(state)
+
+    def show_place(self, state: State) -> None:
+        """Draw which lines are seen, or what is wrong."""
         self.bar("status").show(self._status(state))
 
     def action_act(self, verb: str) -> None:

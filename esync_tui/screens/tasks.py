@@ -121,6 +121,11 @@ class TasksScreen(ConsoleScreen):
             self._show_waiting(state)
         self._show_around(state)
 
+    def show_place(self, state: State) -> None:
+        """Draw which rows are seen, and the message under the cursor."""
+        del state
+        self._show_status()
+
     def action_act(self, verb: str) -> None:
         """Ask for an action on the marked tasks, else on the one under the cursor."""
         table = self.query_one(Table)
@@ -311,8 +316,10 @@ class TasksScreen(ConsoleScreen):
     def _show_marks(self) -> None:
         table = self.query_one(Table)
         keys = [row.key for row in table.rows] if self._is_all_meant else self._marked
-        table.marks = frozenset(keys)
-        table.refresh()
+        marks = frozenset(keys)
+        if marks != table.marks:
+            table.marks = marks
+            table.refresh()
         self._show_status()
 
     def _show_status(self) -> None:

@@ -126,10 +126,12 @@ class Table(ScrollView, Toned, can_focus=True):
         A row under the cursor that has left the list stays for one refresh more, as gone: as long
         as what is drawn comes from the same `reading`.
         """
+        shown = tuple(columns), tuple(rows), lines_per_row, empty
         before = self.cursor_row
         is_drawn_again, self._reading = reading is self._reading, reading
-        self._columns, self._empty, self._lines_per_row = tuple(columns), empty, lines_per_row
-        self._rows = tuple(rows)
+        if shown == self._shown() and not is_new_list:
+            return  # nothing is drawn anew with every tick of the clock
+        self._columns, self._rows, self._lines_per_row, self._empty = shown
         self._widest = _widest(self._columns, self._rows)
         if is_new_list:
             self._cursor = 0
@@ -206,6 +208,10 @@ class Table(ScrollView, Toned, can_focus=True):
         if row.is_gone:
             pieces = tuple(Piece(piece.text, "gone") for piece in pieces)
         return self.draw(pieces, width, base="cursor" if is_cursor else "")
+
+    def _shown(self) -> tuple[object, ...]:
+        """Return what `show` was given, if it is what is drawn: no row stays that has left."""
+        return self._columns, self._rows, self._lines_per_row, self._empty
 
     @property
     def _width(self) -> int:

@@ -11,6 +11,7 @@ from fix_console import LARGE, PATIENCE, FakeDriver, detail_of, on_console, task
 from esync.errors import DriverUnavailableError
 from esync.snapshot import Count, Cursor, Filter, Precision
 from esync.task import TaskState
+from esync_tui.widgets.table import Table
 
 
 def rows(count, **changes):
@@ -392,3 +393,49 @@ def test_the_palette_performs_an_action_of_the_screen():
         await screen.see("3 marked")
 
     on_console(scenario, driver=FakeDriver(rows=rows(3)))
+
+
+def test_the_lines_that_are_seen_are_told_between_two_readings():
+    row = task_row(1)
+    driver = FakeDriver(rows=(row,))
+    driver.details[row.task_id] = detail_of(row, message="\n".join(f"line {n}" for n in range(99)))
+
+    async def scenario(screen):
+        await screen.press("2")
+        await screen.see("C-1")
+        await screen.press("enter")
+        await screen.see("of 99")
+        reads = len(driver.reads)
+        await screen.press("end")
+        await screen.see("-99 of 99")
+        assert len(driver.reads) == reads
+
+    on_console(scenario, driver=driver, interval=3600.0)
+
+
+def test_a_list_is_drawn_anew_only_when_it_has_changed(monkeypatch):
+    drawn = []
+    refresh = Table.refresh
+    monkeypatch.setattr(
+        Table, "refresh", lambda self, *args, **kw: drawn.append(0) or refresh(self, *args, **kw)
+    )
+    driver = FakeDriver(rows=rows(2))
+
+    async def scenario(screen):
+        async def wait_for_tick():
+            before = screen.line("LIVE")
+            await screen.until(lambda: screen.line("LIVE") != before, what="a second later")
+
+        await open_tasks(screen)
+        await wait_for_tick()
+        count, reads = len(drawn), len(driver.reads)
+        await wait_for_tick()
+        await screen.press("r")
+        await screen.until(lambda: len(driver.reads) >= reads + 3, what="the same list")
+        await wait_for_tick()
+        assert len(drawn) == count
+        driver.rows = rows(3)
+        await screen.press("r")
+        await screen.see("C-3")
+
+    on_console(scenario, driver=driver, interval=3600.0)
