@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from contextlib import suppress
 from dataclasses import replace
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from esync.backoff import Backoff
@@ -35,8 +37,9 @@ log = logging.getLogger("esync.engine")
 
 _H = TypeVar("_H")
 
-_LOOK_SECONDS = 0.2
-"""A signal handler may only set a number; so often the main thread looks at it."""
+_LOOK_SECONDS = 1.0
+"""So often the main thread looks whether it is to stop, if the signal went to another thread and
+did not wake it. Linux prefers the main thread."""
 
 
 class SyncManager:
@@ -82,6 +85,8 @@ class SyncManager:
         self._engine: Engine | None = None
         self._stopping: threading.Event | None = None
         self._left: tuple[RunningAttempt, ...] = ()
+        self._signals: _Signals | None = None
+        """Of the thread in `run`, to be woken when the worker has stopped."""
 
     @property
     def driver(self) -> RunnerDriver:
@@ -234,14 +239,16 @@ class SyncManager:
             engine, stopped = self._engine, self._stopping
             if engine is None or stopped is None:  # stopped already, by another thread
                 return self._left
-            while not stopped.wait(_LOOK_SECONDS) and not signals.count:
-                pass
+            self._signals = signals  # before `stopped` is looked at, so that its wake is not missed
+            while not stopped.is_set() and not signals.count:
+                signals.wait()
             if signals.count and not stopped.is_set():
                 log.info("worker: stopping; a second signal skips the grace period")
                 threading.Thread(target=self.stop, name="esync-stop", daemon=True).start()
-            while not stopped.wait(_LOOK_SECONDS):
+            while not stopped.is_set():
                 if signals.count > 1:
                     engine.shorten(0.0)
+                signals.wait()
         return self._left
 
     def start(self) -> None:
@@ -308,6 +315,8 @@ class SyncManager:
             self._engine, self._left = None, left
         if stopped is not None:
             stopped.set()
+        if self._signals is not None:
+            self._signals.wake()
 
     def _check_idle(self, what: str) -> None:
         if self._engine is not None:
@@ -319,6 +328,7 @@ class _Signals:
 
     def __init__(self) -> None:
         self.count = 0
+        self._news: SimpleQueue[None] = SimpleQueue()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -331,10 +341,21 @@ class _Signals:
         for number, before in self._before.items():
             signal.signal(number, before)
 
+    def wait(self) -> None:
+        """Wait for a signal, for `wake`, or for a second."""
+        with suppress(Empty):
+            self._news.get(timeout=_LOOK_SECONDS)
+
+    def wake(self) -> None:
+        """Let `wait` return; any thread may call."""
+        self._news.put(None)
+
     def _note(self, number: int, _frame: FrameType | None) -> None:
         # Nothing but this: the main thread may hold any lock just now, that of an Event included.
+        # A SimpleQueue is made for it.
         del number
         self.count += 1
+        self._news.put(None)
 
 
 def _stop_signals() -> Iterator[signal.Signals]:
