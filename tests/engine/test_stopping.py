@@ -377,7 +377,29 @@ def test_the_second_signal_skips_the_grace_period(make_bench, driver):
     assert left.task_id == task_id
 
 
-def test_starts_and_stops_may_race(bench):
+def test_a_signal_wakes_the_main_thread(bench, monkeypatch):
+    monkeypatch.setattr("esync.engine.sync_manager._LOOK_SECONDS", 3600.0)
+    bench.handle("work", lambda _task: None)
+    has_returned, woken = threading.Event(), []
+
+    def rescue():
+        sender.join()
+        if not has_returned.wait(20):
+            woken.append(bench.manager._signals)
+            while not has_returned.wait(0.1):
+                bench.manager._signals.wake()
+
+    sender = signal_soon(bench, signal.SIGTERM)
+    rescuer = threading.Thread(target=rescue)
+    rescuer.start()
+    bench.manager.run()
+    has_returned.set()
+    rescuer.join()
+    assert not woken
+
+
+def test_starts_and_stops_may_race(bench, monkeypatch):
+    monkeypatch.setattr("esync.engine.sync_manager._LOOK_SECONDS", 3600.0)
     bench.handle("work", lambda _task: None)
     for _ in range(30):
         thread, results = run_in_thread(bench)
