@@ -159,6 +159,8 @@ class PostgresRunner(Store):
             if getattr(exc.__cause__, "sqlstate", None) == LOCK_TIMEOUT:
                 return _HELD
             raise
+        if rows is None:
+            return _HELD
         try:
             popped = _popped(rows, worker_id=worker_id)
         except WorkerGoneError:
@@ -325,17 +327,21 @@ class PostgresRunner(Store):
             # The outcomes of this call are committed, whatever became of this question.
             raise DriverUnavailableError(str(exc), is_ambiguous=True) from exc
 
-    def _pop(self, params: Mapping[str, Any]) -> list[TupleRow]:
-        """Take the locks, then pop, in one round trip and one transaction.
+    def _pop(self, params: Mapping[str, Any]) -> list[TupleRow] | None:
+        """Take the locks, then pop, in one round trip and one transaction; None if they are held.
 
         The statements of a pipeline share an implicit transaction until its end, and each has a
         snapshot of its own: the pop's is younger than every earlier pop of the runner.
         """
-        locks = [self.names.lock("runner", params["name"])]
-        if params["stream"] is not None:
-            locks.append(self.names.lock("stream", params["stream"]))
-        calls = [self._call("lock_briefly", {"lock": lock}) for lock in locks]
-        return self._lane("pop").exchange(*calls, self._call("pop", params))[-1]
+        stream = params["stream"]
+        locks = {
+            "lock": self.names.lock("runner", params["name"]),
+            "stream_lock": None if stream is None else self.names.lock("stream", stream),
+        }
+        ((_, has_locks),), rows = self._lane("pop").exchange(
+            self._call("lock_briefly", locks), self._call("pop", params)
+        )
+        return rows if has_locks else None
 
     def _adapt_budget(self, seconds: float) -> None:
         """Learn from a pop that used up its budget; it may have waited for a lock, too."""

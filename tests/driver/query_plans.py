@@ -22,6 +22,7 @@ def explain(conn, driver, verb, params, *, options="ANALYZE, "):
 
 def prepare(conn, driver, verb):
     text, names = _numbered(driver, verb)
+    conn.execute("SET esync.has_locks = 'true'")  # as lock_briefly leaves word of it
     types = f"({', '.join(['unknown'] * len(names))})" if names else ""
     conn.execute(f"PREPARE looked_at {types} AS {text}")
 

@@ -1,12 +1,13 @@
 -- pop: claim the newest due request of up to %(count)s keys, supersede their older ones.
--- Locks: the pending rows of those keys; the caller holds the runner's and the stream's lock.
+-- Locks: the pending rows of those keys; lock_briefly has taken the runner's and the stream's lock,
+-- or has left word that it could not: then nothing is claimed.
 -- Indexes: due (candidate), key (plain, seen, held), running (plain, seen, control).
 WITH control AS MATERIALIZED (
     SELECT
         live.is_alive,
         live.is_alive AND NOT coalesce(
             r.paused_at IS NOT NULL AND coalesce(r.resume_at > statement_timestamp(), true), false
-        ) AS is_open,
+        ) AND current_setting('esync.has_locks', true) = 'true' AS is_open,
         least(
             CASE WHEN %(suspects)s THEN 1 ELSE %(count)s END,
             CASE
