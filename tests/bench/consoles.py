@@ -33,11 +33,14 @@ if TYPE_CHECKING:
 CONSOLES = 5
 READY = 1_000_000
 """Left in front of the worker at the end of every window, or more."""
-SECONDS = 30.0
-"""About the pause of a console whose readings take 0.3 s each: so long apart are those of one, and
-the consoles are opened one after the other, so that theirs are spread over a window."""
-MOST_RATE = 75_000
-"""Tasks a second that are drained within a window, at most."""
+SECONDS = 20.0
+APART_SECONDS = 10.0
+"""Between two consoles that are opened, and before the window: one that needs 0.5 s to read two
+millions rests for fifty, so the first reads again within the window, and perhaps the second. With
+more rows in front its reading is cut off, and it rests for 75."""
+WARM_TASKS = 100_000
+SPARE = 1.2
+"""A window may drain so much more than the rate before it."""
 LEAST = 0.97
 MOST_PERCENT = 1.0
 """Of a core of the server, for each console."""
@@ -66,16 +69,21 @@ class Seen:
 def run(server: Server, *, runs: int, quick: bool) -> str:
     """Return two tables: the worker's rate by turns without and with consoles, and their CPU."""
     ready = READY // 10 if quick else READY
-    seconds = SECONDS / 10 if quick else SECONDS
+    seconds, apart = (SECONDS / 10, APART_SECONDS / 10) if quick else (SECONDS, APART_SECONDS)
     seen = Seen()
     with server.queue() as dsn, crew(server, dsn) as workers:
+        rate = workers.drain(WARM_TASKS)
         # No VACUUM: a backlog that has just been written has none behind it either.
         workers.pause()
         workers.clock.conn.execute("ALTER TABLE message_queue SET (autovacuum_enabled = off)")
-        for _ in range(runs):
-            _window(workers, seen, ready=ready, seconds=seconds, count=0)
-            _window(workers, seen, ready=ready, seconds=seconds, count=CONSOLES)
-        _window(workers, seen, ready=ready, seconds=seconds, count=0)
+        for count in (*(0, CONSOLES) * runs, 0):
+            _fill_up(workers, ready + int(seconds * SPARE * rate))
+            with ExitStack() as stack:
+                consoles = []
+                for _ in range(count):
+                    consoles.append(stack.enter_context(open_console(workers.dsn)))
+                    time.sleep(apart)
+                rate = _window(workers, seen, seconds=seconds, consoles=consoles)
     line = Ratio(
         what=f"{CONSOLES} consoles open on {ready:,} READY",
         base=Figure(tuple(seen.without)),
@@ -126,30 +134,26 @@ def _read(master: int, shows: threading.Event) -> None:
         pass
 
 
-def _window(workers: Crew, seen: Seen, *, ready: int, seconds: float, count: int) -> None:
-    """Fill up, open the consoles, drain for some seconds, and take notes."""
-    _fill_up(workers, ready + int(seconds * MOST_RATE))
-    with ExitStack() as stack:
-        consoles = []
-        for _ in range(count):
-            consoles.append(stack.enter_context(open_console(workers.dsn)))
-            time.sleep(seconds / count)
-        backends = [pid for (pid,) in workers.clock.conn.execute(_BACKENDS)]
-        workers.resume()
-        time.sleep(_SETTLE_SECONDS)
-        before = _cpu_of(backends), _cpu_of(consoles)
-        since = workers.clock.now()
-        time.sleep(seconds)
-        until = workers.clock.now()
-        after = _cpu_of(backends), _cpu_of(consoles)
-        workers.pause()
+def _window(workers: Crew, seen: Seen, *, seconds: float, consoles: list[int]) -> float:
+    """Drain for some seconds beside consoles and take notes; return the rate."""
+    backends = [pid for (pid,) in workers.clock.conn.execute(_BACKENDS)]
+    workers.resume()
+    time.sleep(_SETTLE_SECONDS)
+    before = _cpu_of(backends), _cpu_of(consoles)
+    since = workers.clock.now()
+    time.sleep(seconds)
+    until = workers.clock.now()
+    after = _cpu_of(backends), _cpu_of(consoles)
+    workers.pause()
     rate = workers.clock.window(since, until)
+    count = len(consoles)
     say(f"consoles: {count} open, {rate:,.0f}/s, {len(backends)} connections of theirs")
     (seen.beside if count else seen.without).append(rate)
     if count:
         share = 100 / (seconds * count)
         seen.server_percent.append((after[0] - before[0]) * share)
         seen.client_percent.append((after[1] - before[1]) * share)
+    return rate
 
 
 def _fill_up(workers: Crew, wanted: int) -> None:

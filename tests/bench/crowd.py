@@ -1,9 +1,14 @@
-"""Point 4: throughput as worker processes are added, deadlocks, connections, slow handlers."""
+"""Point 4: throughput as worker processes are added, deadlocks, connections, slow handlers.
+
+Beside it the same without an engine, by our statements and by a loop that promises nothing: what
+so many processes can do on this machine at all.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tests.bench.bare_crew import Kind, bare_crew
 from tests.bench.crew import crew
 from tests.bench.ratio import kept
 from tests.bench.report import Figure, say, table
@@ -19,6 +24,8 @@ TASKS = 300_000
 """Fifty workers hold a third of them at once."""
 FALL = 0.85
 """Of the peak of fewer processes, at least."""
+
+BARE_SIZES = (1, 50)
 
 SLOW_PROCESSES = 50
 SLOW_SLOTS = 8
@@ -49,10 +56,11 @@ _DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_dat
 
 
 def run(server: Server, *, runs: int, quick: bool) -> str:
-    """Return two tables: no-op handlers by number of processes, and slow handlers."""
+    """Return the tables: no-op handlers by number of processes, and slow ones; either bare, too."""
     sizes = (1, 2, 5) if quick else SIZES
     tasks = TASKS // 10 if quick else TASKS
     rows, best = [], 0.0
+    rates: dict[tuple[int, int], float] = {}
     for names in NAMES:
         peak = 0.0
         for size in sizes:
@@ -60,11 +68,13 @@ def run(server: Server, *, runs: int, quick: bool) -> str:
                 server, peak=peak, processes=size, names=names, tasks=tasks, runs=runs
             )
             rows.append(row)
+            rates[size, names] = rate
             peak = max(peak, rate)
         best = max(best, peak)
     return "\n".join(
         [
             table(f"Many workers: {tasks:,} no-op tasks", COLUMNS, rows),
+            _bare(server, rates=rates, tasks=tasks, runs=runs, quick=quick),
             _slow(server, limit=best, runs=runs, quick=quick),
         ]
     )
@@ -104,10 +114,38 @@ def _round(workers: Crew, tasks: int) -> float:
     return workers.drain(tasks)
 
 
-def _slow(server: Server, *, limit: float, runs: int, quick: bool) -> str:
-    """Return the table of handlers that wait for 10 ms, against arithmetic and the database.
+def _bare(
+    server: Server, *, rates: dict[tuple[int, int], float], tasks: int, runs: int, quick: bool
+) -> str:
+    """Return the table of what as many processes do without an engine."""
+    sizes = (1, 5) if quick else BARE_SIZES
+    rows = []
+    for kind in Kind:
+        for names in NAMES:
+            alone = 0.0
+            for size in sizes:
+                settings = {"kind": kind, "processes": size, "names": names}
+                figure = _measure_bare(server, tasks=tasks, runs=runs, **settings)
+                alone = alone or figure.median
+                of_one = f"{figure.median / alone:.0%}"
+                esync_by_it = f"{rates[size, names] / figure.median:.2f}"
+                rows.append([kind, str(names), str(size), figure.show(), of_one, esync_by_it])
+    columns = ("statements", "names", "processes", "tasks/s", "of one process", "esync by it")
+    return table("The same without an engine", columns, rows)
 
-    Beside them, what this machine does of such sleeps when there is no queue at all.
+
+def _measure_bare(server: Server, *, tasks: int, runs: int, **settings: Any) -> Figure:
+    with bare_crew(server, **settings) as processes:
+        processes.drain(tasks)  # as with workers, what is just started is cold
+        figure = Figure(tuple(processes.drain(tasks) for _ in range(runs)))
+    say(f"crowd: {settings}: {figure.show()}/s")
+    return figure
+
+
+def _slow(server: Server, *, limit: float, runs: int, quick: bool) -> str:
+    """Return the tables of handlers that wait for 10 ms, against arithmetic and the database.
+
+    Beside them, what this machine does of such sleeps without an engine, and without any queue.
     """
     processes = SLOW_PROCESSES // 10 if quick else SLOW_PROCESSES
     tasks = SLOW_TASKS // 10 if quick else SLOW_TASKS
@@ -145,4 +183,11 @@ def _slow(server: Server, *, limit: float, runs: int, quick: bool) -> str:
         f">= {SLOW_SHARE:.0%}",
         kept(is_kept=share >= SLOW_SHARE),
     ]
-    return table("Slow handlers", (*columns, "kept"), [row])
+    bare_rows = []
+    for kind in Kind:
+        settings = {"kind": kind, "processes": processes, "names": 1, "slots": SLOW_SLOTS}
+        found = _measure_bare(server, tasks=tasks, runs=runs, seconds=SLOW_SECONDS, **settings)
+        bare_rows.append([kind, found.show(), f"{figure.median / found.median:.2f}"])
+    shown = table("Slow handlers", (*columns, "kept"), [row])
+    bare_columns = ("statements", "tasks/s", "esync by it")
+    return "\n".join([shown, table("The same without an engine", bare_columns, bare_rows)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 from fix_engine import BY, FaultyDriver
 from fix_wait import wait_until
@@ -205,9 +204,7 @@ def test_cancelled_waits_and_wakes_many(bench):
         started.set()
         for waiter in waiters:
             waiter.join()
-        began = time.monotonic()
-        assert task.cancelled.wait(5)
-        assert time.monotonic() - began < 1
+        assert task.cancelled.wait(0)
 
     bench.handle("work", handler)
     task_id = bench.add("work")
