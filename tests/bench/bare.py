@@ -33,7 +33,7 @@ from tests.bench.drain import fill
 from tests.fix_spawn import clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from uuid import UUID
 
     from esync.task import Claim
@@ -130,6 +130,29 @@ def pgbench(server: Server, *, seconds: int = PGBENCH_SECONDS) -> float | None:
     return float(found[1])
 
 
+def register(driver: PostgresDriver, names: Sequence[str]) -> UUID:
+    """Become a worker whose lease outlasts the measurement, so that nothing beats."""
+    worker = WorkerInfo(
+        worker_id=uuid4(),
+        host="bench",
+        pid=os.getpid(),
+        slots=BATCH,
+        lease=600.0,
+        version="bench",
+    )
+    driver.register(worker, [RunnerInfo(name=name, slots=BATCH) for name in names])
+    return worker.worker_id
+
+
+def finish(driver: PostgresDriver, claims: Sequence[Claim], *, worker_id: UUID) -> int:
+    """Record that claims are done; return of how many that was recorded."""
+    finishes = [
+        Finish(task_id=claim.task_id, attempt=claim.attempt, state=TaskState.DONE, message="")
+        for claim in claims
+    ]
+    return len(driver.finish(finishes, worker_id=worker_id))
+
+
 def _drain_apart(server: Server, *, tasks: int, mode: str) -> float:
     with server.queue() as dsn:
         fill(dsn, tasks)
@@ -178,21 +201,9 @@ class _Drainer:
 
     def __init__(self, driver: PostgresDriver) -> None:
         self._driver = driver
-        self._worker_id = uuid4()
+        self._worker_id = register(driver, [NAME])
         self._finished = 0
         self._began = 0.0
-
-    def register(self) -> None:
-        """Become a worker whose lease outlasts the measurement, so that nothing beats."""
-        worker = WorkerInfo(
-            worker_id=self._worker_id,
-            host="bench",
-            pid=os.getpid(),
-            slots=BATCH,
-            lease=600.0,
-            version="bench",
-        )
-        self._driver.register(worker, [RunnerInfo(name=NAME, slots=BATCH)])
 
     def take_turns(self) -> tuple[int, float]:
         """Return the tasks, and the seconds from the first claims to the last finish."""
@@ -227,19 +238,13 @@ class _Drainer:
             self._finish(claims)
 
     def _finish(self, claims: tuple[Claim, ...]) -> None:
-        finishes = [_done(claim.task_id, claim.attempt) for claim in claims]
-        self._finished += len(self._driver.finish(finishes, worker_id=self._worker_id))
-
-
-def _done(task_id: UUID, attempt: int) -> Finish:
-    return Finish(task_id=task_id, attempt=attempt, state=TaskState.DONE, message="")
+        self._finished += finish(self._driver, claims, worker_id=self._worker_id)
 
 
 def main(dsn: str, mode: str) -> None:
     """Drain the queue and print how many tasks in how many seconds."""
     with closing(PostgresDriver(dsn)) as driver:
         drainer = _Drainer(driver)
-        drainer.register()
         count, seconds = drainer.take_turns() if mode == "turns" else drainer.do_both()
     sys.stdout.write(f"{count} {seconds:.6f}\n")
 

@@ -13,17 +13,15 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from uuid import uuid4
 
 import psycopg
 
 from esync import PostgresDriver
-from esync.driver import RunnerInfo, WorkerInfo
-from esync.task import Finish, TaskState
+from tests.bench.bare import BATCH, finish, register
 from tests.bench.drain import fill
 from tests.fix_spawn import clean_environment
 
@@ -41,10 +39,8 @@ class Kind(StrEnum):
     NAIVE = "FOR UPDATE SKIP LOCKED"
 
 
-BATCH = 1000
-"""Tasks in one pop, and in one finish when nothing waits."""
 SLOW_BATCH = 500
-"""Half a second of eight slots of 10 ms."""
+"""Tasks in one pop then: more than half a second of eight slots of 10 ms."""
 GATHER_SECONDS = 0.25
 """How long slow outcomes wait for others. The engine writes them sooner, so this is a limit."""
 
@@ -108,7 +104,7 @@ class BareCrew:
         for process in self._processes:
             process.stdin.write("drain\n")
             process.stdin.flush()
-        answers = [process.stdout.readline() for process in self._processes]
+        answers = [_answer(process) for process in self._processes]
         finishes = sorted(pair for answer in answers for pair in json.loads(answer))
         if (done := sum(count for _, count in finishes)) != tasks:
             raise RuntimeError(f"{self._kind} finished {done} of {tasks} tasks")
@@ -138,12 +134,19 @@ def bare_crew(
         ]
         try:
             for process in started:
-                process.stdout.readline()
+                _answer(process)
             yield BareCrew(server, dsn, kind=kind, names=names, processes=started)
         finally:
             for process in started:
                 process.kill()
                 process.communicate()
+
+
+def _answer(process: subprocess.Popen) -> str:
+    """Return the next line of a process; what it died of stands on stderr."""
+    if not (line := process.stdout.readline()):
+        raise RuntimeError(f"a bare process ended with {process.wait()}")
+    return line
 
 
 class _Statements(Protocol):
@@ -159,17 +162,8 @@ class _Ours:
 
     def __init__(self, driver: PostgresDriver, names: Sequence[str]) -> None:
         self._driver = driver
-        self._worker_id = uuid4()
+        self._worker_id = register(driver, names)
         self._places: dict[str, Place | None] = {}
-        worker = WorkerInfo(
-            worker_id=self._worker_id,
-            host="bench",
-            pid=os.getpid(),
-            slots=BATCH,
-            lease=600.0,
-            version="bench",
-        )
-        driver.register(worker, [RunnerInfo(name=name, slots=BATCH) for name in names])
 
     def pop(self, name: str, count: int) -> Sequence[Any] | None:
         place = self._places.pop(name, None)
@@ -181,11 +175,7 @@ class _Ours:
         return popped.claims or (None if is_unsure else ())
 
     def finish(self, claims: Sequence[Any]) -> None:
-        finishes = [
-            Finish(task_id=claim.task_id, attempt=claim.attempt, state=TaskState.DONE, message="")
-            for claim in claims
-        ]
-        self._driver.finish(finishes, worker_id=self._worker_id)
+        finish(self._driver, claims, worker_id=self._worker_id)
 
 
 class _Naive:
@@ -233,14 +223,16 @@ class _Drain:
     def _pop_all(self) -> None:
         count = SLOW_BATCH if self._slots else BATCH
         left = set(self._names)
-        while left:
-            for name in self._names:
-                claims = self._statements.pop(name, count)
-                if claims:
-                    self._popped.put(claims)
-                elif claims is not None:
-                    left.discard(name)
-        self._popped.put(None)
+        try:
+            while left:
+                for name in self._names:
+                    claims = self._statements.pop(name, count)
+                    if claims:
+                        self._popped.put(claims)
+                    elif claims is not None:
+                        left.discard(name)
+        finally:  # what could not be popped is missed by the count
+            self._popped.put(None)
 
     def _claims(self) -> Iterator[Any]:
         for claims in iter(self._popped.get, None):
@@ -276,13 +268,13 @@ def main(dsn: str, kind: str, names: str, slots: str, seconds: str) -> None:
     # Each process begins at another name, as fifty of them would get in each other's way.
     first = os.getpid() % len(every)
     every = every[first:] + every[:first]
-    with (
-        psycopg.connect(dsn, autocommit=True) as popping,
-        psycopg.connect(dsn, autocommit=True) as finishing,
-        closing(PostgresDriver(dsn)) as driver,
-    ):
-        ours = Kind(kind) is Kind.OURS
-        statements = _Ours(driver, every) if ours else _Naive(popping, finishing)
+    with ExitStack() as stack:
+        statements: _Statements
+        if Kind(kind) is Kind.OURS:
+            statements = _Ours(stack.enter_context(closing(PostgresDriver(dsn))), every)
+        else:
+            pair = [stack.enter_context(psycopg.connect(dsn, autocommit=True)) for _ in range(2)]
+            statements = _Naive(*pair)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         for _ in sys.stdin:

@@ -124,8 +124,9 @@ def _bare(
         for names in NAMES:
             alone = 0.0
             for size in sizes:
-                settings = {"kind": kind, "processes": size, "names": names}
-                figure = _measure_bare(server, tasks=tasks, runs=runs, **settings)
+                figure = _measure_bare(
+                    server, kind=kind, processes=size, names=names, tasks=tasks, runs=runs
+                )
                 alone = alone or figure.median
                 of_one = f"{figure.median / alone:.0%}"
                 esync_by_it = f"{rates[size, names] / figure.median:.2f}"
@@ -134,11 +135,14 @@ def _bare(
     return table("The same without an engine", columns, rows)
 
 
-def _measure_bare(server: Server, *, tasks: int, runs: int, **settings: Any) -> Figure:
-    with bare_crew(server, **settings) as processes:
-        processes.drain(tasks)  # as with workers, what is just started is cold
-        figure = Figure(tuple(processes.drain(tasks) for _ in range(runs)))
-    say(f"crowd: {settings}: {figure.show()}/s")
+def _measure_bare(
+    server: Server, *, kind: Kind, processes: int, names: int, tasks: int, runs: int, **slots: Any
+) -> Figure:
+    say(f"crowd: {processes} processes, {names} names, {kind}")
+    with bare_crew(server, kind=kind, processes=processes, names=names, **slots) as bare:
+        bare.drain(tasks)  # as with workers, what is just started is cold
+        figure = Figure(tuple(bare.drain(tasks) for _ in range(runs)))
+    say(f"  {figure.show()}/s")
     return figure
 
 
@@ -185,9 +189,17 @@ def _slow(server: Server, *, limit: float, runs: int, quick: bool) -> str:
     ]
     bare_rows = []
     for kind in Kind:
-        settings = {"kind": kind, "processes": processes, "names": 1, "slots": SLOW_SLOTS}
-        found = _measure_bare(server, tasks=tasks, runs=runs, seconds=SLOW_SECONDS, **settings)
+        found = _measure_bare(
+            server,
+            kind=kind,
+            processes=processes,
+            names=1,
+            tasks=tasks,
+            runs=runs,
+            slots=SLOW_SLOTS,
+            seconds=SLOW_SECONDS,
+        )
         bare_rows.append([kind, found.show(), f"{figure.median / found.median:.2f}"])
     shown = table("Slow handlers", (*columns, "kept"), [row])
     bare_columns = ("statements", "tasks/s", "esync by it")
-    return "\n".join([shown, table("The same without an engine", bare_columns, bare_rows)])
+    return "\n".join([shown, table("Slow handlers without an engine", bare_columns, bare_rows)])
