@@ -338,7 +338,7 @@ class PostgresRunner(Store):
             "lock": self.names.lock("runner", params["name"]),
             "stream_lock": None if stream is None else self.names.lock("stream", stream),
         }
-        ((_, has_locks),), rows = self._lane("pop").exchange(
+        ((has_locks,),), rows = self._lane("pop").exchange(
             self._call("lock_briefly", locks), self._call("pop", params)
         )
         return rows if has_locks else None

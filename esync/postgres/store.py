@@ -27,7 +27,8 @@ _KEEP_PLAN = {"plan_cache_mode": "force_generic_plan"}
 _IN_ORDER = {"enable_bitmapscan": "off", "enable_sort": "off"}
 
 _SETTINGS: Mapping[str, Mapping[str, str]] = {
-    # Pops, looks and rescues: a runner whose lock is held for long must not stall the others.
+    # Pops, looks and rescues: what is held for long must not stall the other runners. No less than
+    # that, since busy workers wait for the table's extension, too, and a pop would be lost by it.
     "pop": {**_KEEP_PLAN, **_IN_ORDER, "statement_timeout": "30s", "lock_timeout": "1s"},
     "finish": {**_KEEP_PLAN, "statement_timeout": "30s", "lock_timeout": "10s"},
     # A heartbeat must not wait for what tends the tasks of others.

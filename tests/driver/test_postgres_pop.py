@@ -25,6 +25,10 @@ from esync.postgres.runner import POP_BUDGET, RESCUE_LIMIT
 from esync.task import Finish, TaskState, new_task
 
 NAME = "pop"
+HAS_WAITED = """
+SELECT count(*) > 0 FROM pg_locks
+WHERE NOT granted AND waitstart < clock_timestamp() - interval '100 ms'
+"""
 IS_SLEEPING = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
 
 
@@ -230,6 +234,21 @@ def test_a_pop_gives_up_while_another_worker_holds_the_runner_or_its_stream(
     popped = driver.pop(NAME, worker_id=worker_id, count=10, stream=stream)
     assert (popped.is_held, len(popped.claims)) == (False, 1)
     # It is no error: busy workers would fill the server's log.
+    assert rollbacks(driver, sql) == before
+
+
+def test_a_pop_that_waits_for_the_table_keeps_what_it_has_claimed(driver, worker_id, *, sql, conn):
+    # As many workers wait for each other while the table grows; a tenth of a second is no reason.
+    driver.pop(NAME, worker_id=worker_id, count=10)
+    fill(sql, rows=3, keys=3)
+    before = rollbacks(driver, sql)
+    with ThreadPoolExecutor(1) as pool:
+        with conn.transaction():
+            conn.execute("LOCK TABLE message_queue IN SHARE MODE")
+            popping = pool.submit(driver.pop, NAME, worker_id=worker_id, count=10)
+            wait_until(lambda: popping.done() or sql(HAS_WAITED).fetchone()[0])
+        popped = popping.result(timeout=30)
+    assert (popped.is_held, len(popped.claims)) == (False, 3)
     assert rollbacks(driver, sql) == before
 
 

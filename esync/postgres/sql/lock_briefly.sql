@@ -31,7 +31,4 @@ stream AS MATERIALIZED (
     LIMIT 1
 )
 
-SELECT
-    -- A row that somebody holds is waited for no longer either.
-    set_config('lock_timeout', '50ms', true) AS lock_timeout,
-    set_config('esync.has_locks', EXISTS (SELECT FROM stream)::text, true) = 'true' AS has_locks
+SELECT set_config('esync.has_locks', EXISTS (SELECT FROM stream)::text, true) = 'true' AS has_locks
