@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -12,12 +12,13 @@ import psycopg
 from esync import PostgresDriver
 from esync.operations import Operations
 from tests.bench.drain import fill
-from tests.bench.fleet import fleet
+from tests.bench.fleet import fleet, server_pids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from tests.bench.cost import Cost
     from tests.bench.fleet import Fleet, Worker
     from tests.bench.server import Server
 
@@ -34,6 +35,11 @@ SELECT EXISTS (
 )
 """
 
+_CONNECTIONS = """
+SELECT pid
+FROM pg_stat_activity
+WHERE datname = current_database() AND application_name ~ '^esync:[a-z]+:[0-9]+$'
+"""
 # One index probe per name and priority, so that what is due tomorrow is not read.
 _IS_LEFT = """
 SELECT EXISTS (SELECT FROM message_queue WHERE state = 'IN PROGRESS') OR EXISTS (
@@ -170,10 +176,12 @@ class Crew:
         *,
         prepare: Callable[[str], None] | None = None,
         from_resume: bool = False,
+        cost: Cost | None = None,
     ) -> float:
         """Put tasks into the queue while it is paused; return how many were done per second.
 
-        Counted from the first batch that was finished, or from when the queue was resumed.
+        Counted from the first batch that was finished, or from when the queue was resumed. What it
+        cost is measured by `cost`.
         """
         self.pause()
         if prepare is not None:
@@ -181,9 +189,18 @@ class Crew:
         first = next(self._keys) * 10_000_000
         fill(self.dsn, tasks, names=len(self.clock.names), first=first)
         self.settle()
-        began = self.resume()
-        self.clock.wait_until_done()
+        with cost or nullcontext():
+            began = self.resume()
+            self.clock.wait_until_done()
         return self.clock.span(began, whole=from_resume)
+
+    def pids(self) -> list[int]:
+        """Return the processes that do the work: the workers, and those of their connections.
+
+        The server's are left out when it is on another machine.
+        """
+        connections = [pid for (pid,) in self.clock.conn.execute(_CONNECTIONS)]
+        return [worker.pid for worker in self.workers] + server_pids(connections)
 
     def close(self) -> None:
         """Close the connections of the operator."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.bare_crew import Kind, bare_crew
+from tests.bench.cost import Cost
 from tests.bench.crew import crew
 from tests.bench.ratio import kept
 from tests.bench.report import Figure, say, table
@@ -37,6 +38,7 @@ COLUMNS = (
     "processes",
     "just started, tasks/s",
     "in service, tasks/s",
+    "CPU of a task, 1/1000 of a loop",
     "of the peak before",
     "bound",
     "kept",
@@ -91,16 +93,23 @@ def _measure(
     say(f"crowd: {processes} processes, {names} runners")
     with server.queue() as dsn, crew(server, dsn, processes=processes, names=names) as workers:
         started = _round(workers, tasks)
-        figure = Figure(tuple(_round(workers, tasks) for _ in range(runs)))
+        rates, costs = [], []
+        for _ in range(runs):
+            cost = Cost(workers.pids())
+            rates.append(_round(workers, tasks, cost=cost))
+            costs.append(cost.of_one(tasks))
         connections, kinds = workers.clock.conn.execute(_CONNECTIONS).fetchone()
         deadlocks = workers.clock.conn.execute(_DEADLOCKS).fetchone()[0]
-    say(f"  {figure.show()}/s; {started:,.0f}/s when they had just started")
+    figure = Figure(tuple(rates))
+    shown = Figure(tuple(costs)).show(1)
+    say(f"  {figure.show()}/s; {started:,.0f}/s when they had just started; a task costs {shown}")
     share = figure.median / peak if peak else 1.0
     return figure.median, [
         str(names),
         str(processes),
         f"{started:,.0f}",
         figure.show(),
+        shown,
         f"{share:.0%}",
         f">= {FALL:.0%}",
         kept(is_kept=share >= FALL and not deadlocks),
@@ -109,9 +118,9 @@ def _measure(
     ]
 
 
-def _round(workers: Crew, tasks: int) -> float:
+def _round(workers: Crew, tasks: int, *, cost: Cost | None = None) -> float:
     workers.empty()
-    return workers.drain(tasks)
+    return workers.drain(tasks, cost=cost)
 
 
 def _bare(

@@ -11,14 +11,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.fix_spawn import clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _ROOT = Path(__file__).parents[2]
 _libc = ctypes.CDLL(None)
@@ -151,6 +151,27 @@ def cpu_seconds(pid: int) -> float:
     if error := _libc.clock_getcpuclockid(pid, ctypes.byref(clock)):
         raise OSError(error, os.strerror(error), str(pid))
     return time.clock_gettime(clock.value)
+
+
+def cpu_of(pids: Iterable[int]) -> dict[int, float]:
+    """Return the CPU time of each of those processes that have not ended."""
+    used = {}
+    for pid in pids:
+        with suppress(OSError):
+            used[pid] = cpu_seconds(pid)
+    return used
+
+
+def server_pids(pids: Iterable[int]) -> list[int]:
+    """Return those of a server's processes that run on this machine."""
+    return [pid for pid in pids if _command(pid).startswith("postgres")]
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text()
+    except OSError:
+        return ""
 
 
 def _status_kb(pid: int, field: str) -> int:

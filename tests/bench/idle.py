@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from esync import PostgresDriver, TaskManager
-from tests.bench.fleet import cpu_seconds, fleet
+from tests.bench.fleet import cpu_of, cpu_seconds, fleet, server_pids
 
 if TYPE_CHECKING:
     from tests.bench.server import Server
@@ -83,7 +82,7 @@ def _read(conn: psycopg.Connection, dsn: str, *, pid: int) -> _Reading:
     database = (conninfo_to_dict(dsn)["dbname"],)
     pids = [row[0] for row in conn.execute(_BACKENDS, database)]
     at, worker = time.monotonic(), cpu_seconds(pid)
-    backends = _backends_cpu(pids)
+    backends = cpu_of(server_pids(pids))
     time.sleep(_FLUSH_SECONDS)
     (transactions,) = conn.execute(_TRANSACTIONS, database).fetchone()
     return _Reading(
@@ -93,16 +92,6 @@ def _read(conn: psycopg.Connection, dsn: str, *, pid: int) -> _Reading:
         transactions=transactions,
         connections=len(pids),
     )
-
-
-def _backends_cpu(pids: list[int]) -> dict[int, float]:
-    """Return the CPU seconds of the server's processes that run on this machine."""
-    used = {}
-    for pid in pids:
-        with suppress(OSError):
-            if Path(f"/proc/{pid}/comm").read_text().startswith("postgres"):
-                used[pid] = cpu_seconds(pid)
-    return used
 
 
 def _difference(before: _Reading, after: _Reading, *, peak_mb: float) -> Idle:

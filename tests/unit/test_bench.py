@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.bench.cost import Cost
 from tests.bench.peers import read_peer
 from tests.bench.report import Figure, percentile, repeat, table
 from tests.bench.table import show_bases, show_peers, show_works
@@ -48,6 +49,12 @@ def test_every_run_is_kept():
 @pytest.mark.parametrize(("percent", "expected"), [(0, 1), (50, 50), (99, 99), (100, 100)])
 def test_a_percentile_is_one_of_the_values(percent, expected):
     assert percentile(list(range(100, 0, -1)), percent) == expected
+
+
+def test_a_task_costs_as_much_as_a_part_of_a_loop_beside_it():
+    cost = Cost([])
+    cost.seconds, cost.loop_seconds = 30.0, 0.005
+    assert cost.of_one(300_000) == pytest.approx(20.0)
 
 
 def test_a_table_is_markdown_under_a_heading():
