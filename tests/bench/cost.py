@@ -1,7 +1,7 @@
 """What work costs in CPU time, measured by a fixed loop that runs beside it.
 
-On a shared machine the speed of a core changes by half within minutes, and every rate with it. The
-CPU time of a task divided by that of the loop, at the same time, changes by a tenth.
+On a shared machine the speed of a core changes within minutes, and every rate with it. The CPU time
+of a task divided by that of the loop, at the same time, changes far less.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.bench.fleet import cpu_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LOOP = 60_000
+_LOOP = 60_000
 _REST_SECONDS = 0.3
 
 
@@ -52,16 +52,16 @@ class Cost:
         return 1000 * self.seconds / tasks / self.loop_seconds
 
 
-def loop_seconds() -> float:
+def _time_loop() -> float:
     """Return the CPU time of the loop."""
     began, total = time.process_time(), 0
-    for number in range(LOOP):
+    for number in range(_LOOP):
         total += number * number
     return time.process_time() - began
 
 
 if __name__ == "__main__":
     while True:
-        sys.stdout.write(f"{loop_seconds()}\n")
+        sys.stdout.write(f"{_time_loop()}\n")
         sys.stdout.flush()
         time.sleep(_REST_SECONDS)

@@ -35,11 +35,12 @@ SELECT EXISTS (
 )
 """
 
-_CONNECTIONS = """
-SELECT pid
-FROM pg_stat_activity
-WHERE datname = current_database() AND application_name ~ '^esync:[a-z]+:[0-9]+$'
-"""
+# An operator's connection has no number.
+OF_A_WORKER = "datname = current_database() AND application_name ~ '^esync:[a-z]+:[0-9]+$'"
+"""The connections of workers, in pg_stat_activity."""
+
+_CONNECTIONS = f"SELECT pid FROM pg_stat_activity WHERE {OF_A_WORKER}"
+
 # One index probe per name and priority, so that what is due tomorrow is not read.
 _IS_LEFT = """
 SELECT EXISTS (SELECT FROM message_queue WHERE state = 'IN PROGRESS') OR EXISTS (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.bench.bare_crew import Kind, bare_crew
 from tests.bench.cost import Cost
-from tests.bench.crew import crew
+from tests.bench.crew import OF_A_WORKER, crew
 from tests.bench.ratio import kept
 from tests.bench.report import Figure, say, table
 from tests.bench.sleeps import bare_sleeps
@@ -46,10 +46,10 @@ COLUMNS = (
     "connections of a worker, at most",
 )
 
-_CONNECTIONS = """
+_CONNECTIONS = f"""
 SELECT count(*), string_agg(split_part(application_name, ':', 2), ' ' ORDER BY 1)
 FROM pg_stat_activity
-WHERE datname = current_database() AND application_name ~ '^esync:[a-z]+:[0-9]+$'
+WHERE {OF_A_WORKER}
 GROUP BY split_part(application_name, ':', 3)
 ORDER BY 1 DESC
 LIMIT 1

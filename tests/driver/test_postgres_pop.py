@@ -238,7 +238,7 @@ def test_a_pop_gives_up_while_another_worker_holds_the_runner_or_its_stream(
 
 
 def test_a_pop_that_waits_for_the_table_keeps_what_it_has_claimed(driver, worker_id, *, sql, conn):
-    # As many workers wait for each other while the table grows; a tenth of a second is no reason.
+    # Busy workers wait so for each other while the table grows: no reason to undo a pop.
     driver.pop(NAME, worker_id=worker_id, count=10)
     fill(sql, rows=3, keys=3)
     before = rollbacks(driver, sql)
