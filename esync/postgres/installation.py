@@ -153,9 +153,9 @@ class Installation:
 
 def _options(socket_dir: Path, settings: Mapping[str, str]) -> str:
     settings = {
-        **settings,
         "listen_addresses": "",
         "port": str(PORT),
+        **settings,
         "unix_socket_directories": f'"{socket_dir}"',
         "unix_socket_permissions": "0700",
     }

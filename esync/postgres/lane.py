@@ -45,10 +45,13 @@ _SESSION = {
     "enable_seqscan": "off",
     "jit": "off",
     "plan_cache_mode": "auto",
-    # A client that vanished must not hold locks for the two hours that Linux takes to notice.
+    # A client that vanished must not hold locks for the two hours that Linux takes to notice, nor
+    # one that takes no rows, or that stopped between two statements, for as long as it does.
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
+    "idle_in_transaction_session_timeout": "30s",
 }
 
 

@@ -104,7 +104,10 @@ class PostgresRunner(Store):
     def rescue(
         self, *, max_crashes: int, sweep: bool = True, worker_id: UUID | None = None
     ) -> Rescued:
-        """Give back the tasks of workers whose lease ran out, and of legacy processors."""
+        """Give back the tasks of workers whose lease ran out, and of legacy processors.
+
+        Also ends the sessions of processes that are stopped, which would keep runners from others.
+        """
         params = {
             "max_crashes": max_crashes,
             "limit": RESCUE_LIMIT,
@@ -112,7 +115,12 @@ class PostgresRunner(Store):
             "worker_id": worker_id,
             "channel": self.names.channel,
         }
-        ((workers, retried, failed, _),) = self._rows("pop", "rescue", params)
+        frozen, ((workers, retried, failed, _),) = self._lane("pop").exchange(
+            self._call("list_frozen", {}), self._call("rescue", params)
+        )
+        for (pid,) in frozen:
+            self._rows("pop", "end_session", {"pid": pid})
+            log.warning("rescue: session %d ended: its process takes no rows, is it stopped?", pid)
         return Rescued(workers, retried, failed)
 
     def cancel_unknown(self, *, grace: float, forget_after: float) -> Mapping[str, int]:

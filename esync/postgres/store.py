@@ -41,7 +41,12 @@ _SETTINGS: Mapping[str, Mapping[str, str]] = {
         "max_parallel_workers_per_gather": "0",
     },
     "act": {"statement_timeout": "30s", "lock_timeout": "5s"},
-    "produce": {"statement_timeout": "0", "lock_timeout": "0"},
+    # A bulk of tasks waits for whatever its caller takes them from.
+    "produce": {
+        "statement_timeout": "0",
+        "lock_timeout": "0",
+        "idle_in_transaction_session_timeout": "0",
+    },
 }
 
 

@@ -37,6 +37,10 @@ class Scene:
             "PYTHONPATH": os.pathsep.join([str(Path(version.__file__).parents[1]), FOLDER]),
         }
 
+    def at(self, dsn):
+        """Return the same at another database."""
+        return Scene(self._spawn, dsn=dsn, file=self._file)
+
     def work(self, *options, **env):
         """Start a headless worker."""
         settings = self._env | SETTINGS | env

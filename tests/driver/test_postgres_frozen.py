@@ -1,0 +1,73 @@
+"""What stopped processes hold is let go; how a worker is stopped in mid-pop is among the faults."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from uuid import uuid4
+
+import pytest
+from fix_wait import wait_until
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from esync.driver import Rescued, RunnerInfo, WorkerInfo
+from esync.errors import DriverUnavailableError
+from esync.postgres import lane
+from esync.postgres.driver import PostgresDriver
+
+NAME = "frozen"
+IDLE = "SHOW idle_in_transaction_session_timeout"
+
+
+@pytest.fixture
+def worker_id(driver):
+    worker = WorkerInfo(worker_id=uuid4(), host="h", pid=1, slots=4, lease=300.0, version="t")
+    driver.register(worker, [RunnerInfo(name=NAME, slots=4)])
+    return worker.worker_id
+
+
+@pytest.fixture
+def limited(database, conn):
+    """A driver of a role that may do what a worker must, and end no session."""
+    name = f"ends_nobody_{os.getpid()}"
+    role = sql.Identifier(name)
+    conn.execute(sql.SQL("CREATE ROLE {}").format(role))
+    conn.execute("REVOKE EXECUTE ON FUNCTION pg_terminate_backend FROM PUBLIC")
+    for kind in ("TABLES", "SEQUENCES"):
+        grant = f"GRANT ALL ON ALL {kind} IN SCHEMA public TO {{}}"
+        conn.execute(sql.SQL(grant).format(role))
+    dsn = make_conninfo(database, options=f"-c role={name}")
+    with closing(PostgresDriver(dsn)) as driver:
+        yield driver
+    conn.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(role))
+
+
+def test_a_worker_that_may_end_no_session_rescues_all_the_same(limited):
+    assert limited.rescue(max_crashes=3) == Rescued(0, 0, 0)
+
+
+def test_a_process_that_stops_within_a_transaction_keeps_its_locks_for_a_while_only(
+    driver, worker_id, database, monkeypatch
+):
+    monkeypatch.setitem(lane._SESSION, "idle_in_transaction_session_timeout", "200ms")
+
+    def is_held():
+        return driver.pop(NAME, worker_id=worker_id, count=1).is_held
+
+    def stop_within():
+        with closing(PostgresDriver(database)) as stopped, stopped._holding([NAME]) as conn:
+            assert is_held()
+            wait_until(lambda: not is_held())
+            conn.execute("SELECT 1")
+
+    with pytest.raises(DriverUnavailableError, match="idle-in-transaction timeout"):
+        stop_within()
+
+
+def test_only_a_producer_may_pause_within_a_transaction(driver):
+    for kind in ("pop", "finish", "beat", "act", "look"):
+        with driver._lane(kind).connection() as conn:
+            assert conn.execute(IDLE).fetchone() == ("30s",)
+    with driver._pooled() as conn:
+        assert conn.execute(IDLE).fetchone() == ("0",)
