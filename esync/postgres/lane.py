@@ -46,12 +46,11 @@ _SESSION = {
     "jit": "off",
     "plan_cache_mode": "auto",
     # A client that vanished must not hold locks for the two hours that Linux takes to notice, nor
-    # one that takes no rows, or that stopped between two statements, for as long as it does.
+    # one that takes no rows for as long as it does.
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10s",
-    "idle_in_transaction_session_timeout": "30s",
 }
 
 
@@ -101,9 +100,18 @@ def configure(conn: Connection, settings: dict[str, str]) -> None:
 class Lane:
     """Lends its one connection to one thread at a time."""
 
-    def __init__(self, conninfo: str, *, purpose: str, settings: dict[str, str]) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        purpose: str,
+        settings: dict[str, str],
+        silence: float | None = None,
+    ) -> None:
+        """`silence` is that of its links."""
         self._conninfo = conninfo
         self._settings = settings
+        self._silence = silence
         self._link: Link | None = None
         self._lock = threading.Lock()  # guards _link and its use
         self.purpose = purpose
@@ -166,7 +174,7 @@ class Lane:
             self._link = None
         if self._link is None:
             conn = connect(self._conninfo, purpose=self.purpose, settings=self._settings)
-            self._link = Link(conn)
+            self._link = Link(conn, silence=self._silence)
         return self._link
 
     def _drop_if_unfit(self, link: Link) -> None:

@@ -39,8 +39,10 @@ class Link:
     What goes wrong is raised as psycopg's errors; the link is of use as long as it `is_fit`.
     """
 
-    def __init__(self, conn: Connection) -> None:
+    def __init__(self, conn: Connection, *, silence: float | None = None) -> None:
+        """A server that sends nothing for `silence` seconds is taken to hang; None: never."""
         self.conn = conn
+        self._silence = silence
         self._pgconn = conn.pgconn
         self._encoding = conn.info.encoding
         self._rows = Transformer(conn)
@@ -139,13 +141,13 @@ class Link:
         pgconn = self._pgconn
         while pgconn.flush():
             self._poll.modify(pgconn.socket, select.POLLIN | select.POLLOUT)
-            self._poll.poll()
+            self._wait()
             self._poll.modify(pgconn.socket, select.POLLIN)
             pgconn.consume_input()
         results: list[PGresult] = []
         while True:
             while pgconn.is_busy():
-                self._poll.poll()
+                self._wait()
                 pgconn.consume_input()
             result = pgconn.get_result()
             if result is None:
@@ -155,6 +157,12 @@ class Link:
                 return results
             else:
                 results.append(result)
+
+    def _wait(self) -> None:
+        """Wait for the server; close the connection to one that hangs."""
+        if not self._poll.poll(None if self._silence is None else self._silence * 1000):
+            self.close()
+            raise psycopg.OperationalError(f"no answer for {self._silence:g} s")
 
     def _loaded(self, result: PGresult) -> list[TupleRow]:
         if result.status != ExecStatus.TUPLES_OK:

@@ -26,28 +26,38 @@ _KEEP_PLAN = {"plan_cache_mode": "force_generic_plan"}
 # of it: with unlucky statistics a look read and sorted every pending task.
 _IN_ORDER = {"enable_bitmapscan": "off", "enable_sort": "off"}
 
+# What a process holds that stops between two statements must not be held for as long as it does.
+_CALM = {"idle_in_transaction_session_timeout": "30s"}
+
 _SETTINGS: Mapping[str, Mapping[str, str]] = {
     # Pops, looks and rescues: what is held for long must not stall the other runners. No less than
     # that, since busy workers wait for the table's extension, too, and a pop would be lost by it.
-    "pop": {**_KEEP_PLAN, **_IN_ORDER, "statement_timeout": "30s", "lock_timeout": "1s"},
-    "finish": {**_KEEP_PLAN, "statement_timeout": "30s", "lock_timeout": "10s"},
+    "pop": {
+        **_KEEP_PLAN,
+        **_IN_ORDER,
+        **_CALM,
+        "statement_timeout": "30s",
+        "lock_timeout": "1s",
+    },
+    "finish": {**_KEEP_PLAN, **_CALM, "statement_timeout": "30s", "lock_timeout": "10s"},
     # A heartbeat must not wait for what tends the tasks of others.
-    "beat": {"statement_timeout": "10s", "lock_timeout": "3s"},
+    "beat": {**_CALM, "statement_timeout": "10s", "lock_timeout": "3s"},
     # Parallel workers would hide what a poll costs.
     "look": {
         **_IN_ORDER,
+        **_CALM,
         "statement_timeout": "750ms",
         "default_transaction_read_only": "on",
         "max_parallel_workers_per_gather": "0",
     },
-    "act": {"statement_timeout": "30s", "lock_timeout": "5s"},
+    "act": {**_CALM, "statement_timeout": "30s", "lock_timeout": "5s"},
     # A bulk of tasks waits for whatever its caller takes them from.
-    "produce": {
-        "statement_timeout": "0",
-        "lock_timeout": "0",
-        "idle_in_transaction_session_timeout": "0",
-    },
+    "produce": {"statement_timeout": "0", "lock_timeout": "0"},
 }
+
+_SILENCE = {"pop": 60.0, "finish": 60.0, "beat": 20.0}
+"""Seconds by kind of work, twice its statement_timeout: a server that has said nothing by then
+hangs, and the worker must not hang with it."""
 
 
 class Store:
@@ -88,7 +98,10 @@ class Store:
             lane = self._lanes.get(kind)
             if lane is None:
                 lane = Lane(
-                    self._conninfo, purpose=self._purpose(kind), settings=self._settings(kind)
+                    self._conninfo,
+                    purpose=self._purpose(kind),
+                    settings=self._settings(kind),
+                    silence=_SILENCE.get(kind),
                 )
                 self._lanes[kind] = lane
             return lane

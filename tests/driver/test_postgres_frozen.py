@@ -1,8 +1,12 @@
-"""What stopped processes hold is let go; how a worker is stopped in mid-pop is among the faults."""
+"""What stopped processes hold is let go, and a server that hangs is left.
+
+How a worker is stopped in the middle of a pop is among the faults.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import closing
 from uuid import uuid4
 
@@ -13,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 from esync.driver import Rescued, RunnerInfo, WorkerInfo
 from esync.errors import DriverUnavailableError
-from esync.postgres import lane
+from esync.postgres import store
 from esync.postgres.driver import PostgresDriver
 
 NAME = "frozen"
@@ -50,7 +54,7 @@ def test_a_worker_that_may_end_no_session_rescues_all_the_same(limited):
 def test_a_process_that_stops_within_a_transaction_keeps_its_locks_for_a_while_only(
     driver, worker_id, database, monkeypatch
 ):
-    monkeypatch.setitem(lane._SESSION, "idle_in_transaction_session_timeout", "200ms")
+    monkeypatch.setitem(store._SETTINGS["act"], "idle_in_transaction_session_timeout", "200ms")
 
     def is_held():
         return driver.pop(NAME, worker_id=worker_id, count=1).is_held
@@ -65,9 +69,33 @@ def test_a_process_that_stops_within_a_transaction_keeps_its_locks_for_a_while_o
         stop_within()
 
 
-def test_only_a_producer_may_pause_within_a_transaction(driver):
+def test_only_a_producer_may_pause_within_a_transaction(driver, conn):
     for kind in ("pop", "finish", "beat", "act", "look"):
-        with driver._lane(kind).connection() as conn:
-            assert conn.execute(IDLE).fetchone() == ("30s",)
-    with driver._pooled() as conn:
-        assert conn.execute(IDLE).fetchone() == ("0",)
+        with driver._lane(kind).connection() as ours:
+            assert ours.execute(IDLE).fetchone() == ("30s",)
+    with driver._pooled() as ours:
+        assert ours.execute(IDLE).fetchone() == conn.execute(IDLE).fetchone()
+
+
+@pytest.mark.parametrize("kind", ["pop", "finish", "beat"])
+def test_a_session_that_hangs_in_the_server_is_left(cluster, driver, worker_id, kind, monkeypatch):
+    assert cluster.pid
+    silence = store._SILENCE[kind]
+    monkeypatch.setitem(store._SILENCE, kind, 0.2)
+    driver.close()
+    with driver._lane(kind).connection() as conn:
+        pid = conn.info.backend_pid
+    work = {
+        "pop": lambda: driver.pop(NAME, worker_id=worker_id, count=1),
+        "finish": lambda: driver.finish([], worker_id=worker_id),
+        "beat": lambda: driver.beat(worker_id, names=[NAME]),
+    }[kind]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(DriverUnavailableError, match=r"no answer for 0\.2 s") as raised:
+            work()
+        assert raised.value.is_ambiguous
+        monkeypatch.setitem(store._SILENCE, kind, silence)
+        work()
+    finally:
+        os.kill(pid, signal.SIGCONT)
