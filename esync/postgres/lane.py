@@ -147,8 +147,8 @@ class Lane:
         with self._lock:
             link = self._open()
             try:
-                with translated():
-                    yield link.conn
+                with translated(), link.watched() as conn:
+                    yield conn
             finally:
                 self._drop_if_unfit(link)
 

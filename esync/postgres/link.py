@@ -7,8 +7,11 @@ layer, and its rows are still psycopg's.
 
 from __future__ import annotations
 
+import os
 import select
-from contextlib import suppress
+import socket
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import psycopg
@@ -19,7 +22,7 @@ from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from esync.postgres.arrays import text_array
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from psycopg.pq.abc import PGresult
     from psycopg.rows import TupleRow
@@ -68,6 +71,23 @@ class Link:
         except psycopg.Error:
             return True
         return False
+
+    @contextmanager
+    def watched(self) -> Iterator[Connection]:
+        """Lend the connection; all that is done with it must not take longer than the silence.
+
+        psycopg itself would wait for ever.
+        """
+        timer = None
+        if self._silence is not None:
+            timer = threading.Timer(self._silence, self._cut)
+            timer.daemon = True
+            timer.start()
+        try:
+            yield self.conn
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def close(self) -> None:
         """Close the connection."""
@@ -157,6 +177,14 @@ class Link:
                 return results
             else:
                 results.append(result)
+
+    def _cut(self) -> None:
+        """End the connection under a thread that waits for it."""
+        with (
+            suppress(psycopg.Error, OSError),  # it was closed just now
+            socket.socket(fileno=os.dup(self.conn.fileno())) as end,
+        ):
+            end.shutdown(socket.SHUT_RDWR)
 
     def _wait(self) -> None:
         """Wait for the server; close the connection to one that hangs."""

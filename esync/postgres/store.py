@@ -55,9 +55,9 @@ _SETTINGS: Mapping[str, Mapping[str, str]] = {
     "produce": {"statement_timeout": "0", "lock_timeout": "0"},
 }
 
-_SILENCE = {"pop": 60.0, "finish": 60.0, "beat": 20.0}
-"""Seconds by kind of work, twice its statement_timeout: a server that has said nothing by then
-hangs, and the worker must not hang with it."""
+_SILENCE = {"pop": 60.0, "finish": 60.0, "beat": 20.0, "look": 20.0}
+"""Seconds by kind of work, twice its statement_timeout, or more than all reads of a picture may
+take: a server that has said nothing by then hangs, and nobody must hang with it."""
 
 
 class Store:
