@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from esync.errors import EsyncError
 from esync_tui.messages import EngineFailed, EngineStopped
 from esync_tui.text import shown
 
@@ -56,17 +57,21 @@ class EngineRoom:
     def _start(self) -> None:
         try:
             self._engine.start()
-        except Exception as exc:
-            logger.exception("engine: could not be started")
-            self._post(EngineFailed(f"could not be started: {shown(str(exc))}"))
+        except Exception as exc:  # noqa: BLE001 - _fail tells of it
+            self._fail("could not be started", exc)
 
     def _stop(self, grace: float) -> None:
         if self._starting is not None:
             self._starting.join(timeout=grace)
         try:
             running = self._engine.stop(grace)
-        except Exception as exc:
-            logger.exception("engine: could not be stopped")
-            self._post(EngineFailed(f"could not be stopped: {shown(str(exc))}"))
+        except Exception as exc:  # noqa: BLE001 - _fail tells of it
+            self._fail("could not be stopped", exc)
             running = self._engine.running
         self._post(EngineStopped(running))
+
+    def _fail(self, what: str, exc: Exception) -> None:
+        """Tell of a failure: what esync itself says of it is a line, and needs no traceback."""
+        text = f"{what}: {shown(str(exc))}"
+        logger.error("engine: %s", text, exc_info=None if isinstance(exc, EsyncError) else exc)
+        self._post(EngineFailed(text))

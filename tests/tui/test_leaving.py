@@ -6,8 +6,10 @@ import logging
 import sys
 import threading
 
+import pytest
 from fix_console import FakeDriver, on_console
 
+from esync.errors import EsyncError
 from esync.snapshot import ActionResult, ActionVerb
 from esync_tui.logs import LogTail
 
@@ -133,6 +135,23 @@ def test_an_engine_that_cannot_start_is_the_first_problem():
 
     logging.getLogger("esync.console").addHandler(logging.NullHandler())
     on_console(scenario, engine=engine)
+
+
+@pytest.mark.parametrize(("error", "has_traceback"), [(EsyncError, False), (ValueError, True)])
+def test_an_engine_that_cannot_stop_says_why_in_a_line(error, has_traceback, caplog):
+    class Broken(FakeEngine):
+        def stop(self, _grace):
+            raise error("its process has ended")
+
+    async def scenario(screen):
+        await screen.see("customer.sync")
+        await screen.press("q")
+        await screen.until(lambda: not screen.app.is_running)
+
+    on_console(scenario, engine=Broken())
+    (record,) = [one for one in caplog.records if one.name == "esync.console"]
+    assert record.getMessage() == "engine: could not be stopped: its process has ended"
+    assert bool(record.exc_info) is has_traceback
 
 
 def test_an_action_under_way_is_asked_about():
