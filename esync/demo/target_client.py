@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, RemoteDisconnected
@@ -46,6 +47,7 @@ class TargetClient:
         self._port = port
         # A deque's append and pop are atomic: no lock is needed to share the idle connections.
         self._idle: deque[HTTPConnection] = deque()
+        self._is_closed = False
 
     def put(self, collection: Collection, record: Record) -> Answer:
         """Send a record."""
@@ -81,9 +83,14 @@ class TargetClient:
         return stats
 
     def close(self) -> None:
-        """Close the idle connections; the client may be used again and then reconnects."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close the idle connections, and from now on each after its request."""
+        self._is_closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
     def _get(self, path: str) -> Any:
         answer = self._request("GET", path)
@@ -118,6 +125,8 @@ class TargetClient:
             connection.close()
             raise
         self._idle.append(connection)
+        if self._is_closed:  # looked at behind the append, so that none is left behind
+            self._close_idle()
         after = response.headers.get("Retry-After", "")
         return Answer(
             status=response.status,

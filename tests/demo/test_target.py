@@ -127,6 +127,17 @@ def test_a_client_survives_a_restart_of_the_connection(run_target):
         assert target.get(CUSTOMERS, "1").status == 200
 
 
+def test_a_request_that_ends_after_the_close_leaves_no_connection_behind(run_target):
+    with run_target() as target:
+        assert target.put(CUSTOMERS, record("1")).status == 200
+        connection = target._idle.pop()
+        target.close()
+        assert target._ask(connection, "GET", "/stats", body=None).status == 200
+        assert connection.sock is None
+        assert target.get(CUSTOMERS, "1").status == 200
+        assert not target._idle
+
+
 def test_which_customers_are_refused_depends_on_the_key_alone():
     keys = [str(n) for n in range(10_000)]
     refused = [key for key in keys if Chaos().has_refused(key)]
