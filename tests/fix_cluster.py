@@ -140,7 +140,8 @@ class OwnServer:
 
     @property
     def admin_dsn(self) -> str:
-        return make_conninfo(host=str(self.data), port=PORT, user="postgres", dbname="postgres")
+        port = self._settings.get("port", PORT)
+        return make_conninfo(host=str(self.data), port=port, user="postgres", dbname="postgres")
 
     @property
     def pid(self) -> int:

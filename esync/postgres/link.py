@@ -46,6 +46,7 @@ class Link:
         """A server that sends nothing for `silence` seconds is taken to hang; None: never."""
         self.conn = conn
         self._silence = silence
+        self._is_cut = False
         self._pgconn = conn.pgconn
         self._encoding = conn.info.encoding
         self._rows = Transformer(conn)
@@ -78,15 +79,21 @@ class Link:
 
         psycopg itself would wait for ever.
         """
-        timer = None
-        if self._silence is not None:
-            timer = threading.Timer(self._silence, self._cut)
+        if self._silence is None:
+            yield self.conn
+            return
+        # A descriptor of its own, since the number may be another connection's by then.
+        with socket.socket(fileno=os.dup(self.conn.fileno())) as end:
+            timer = threading.Timer(self._silence, self._cut, [end])
             timer.daemon = True
             timer.start()
-        try:
-            yield self.conn
-        finally:
-            if timer is not None:
+            try:
+                yield self.conn
+            except psycopg.Error as exc:
+                if self._is_cut:
+                    raise self._no_answer() from exc
+                raise
+            finally:
                 timer.cancel()
 
     def close(self) -> None:
@@ -178,19 +185,20 @@ class Link:
             else:
                 results.append(result)
 
-    def _cut(self) -> None:
+    def _cut(self, end: socket.socket) -> None:
         """End the connection under a thread that waits for it."""
-        with (
-            suppress(psycopg.Error, OSError),  # it was closed just now
-            socket.socket(fileno=os.dup(self.conn.fileno())) as end,
-        ):
+        self._is_cut = True
+        with suppress(OSError):  # that thread is done with it just now
             end.shutdown(socket.SHUT_RDWR)
 
     def _wait(self) -> None:
         """Wait for the server; close the connection to one that hangs."""
         if not self._poll.poll(None if self._silence is None else self._silence * 1000):
             self.close()
-            raise psycopg.OperationalError(f"no answer for {self._silence:g} s")
+            raise self._no_answer()
+
+    def _no_answer(self) -> psycopg.OperationalError:
+        return psycopg.OperationalError(f"no answer for {self._silence:g} s")
 
     def _loaded(self, result: PGresult) -> list[TupleRow]:
         if result.status != ExecStatus.TUPLES_OK:

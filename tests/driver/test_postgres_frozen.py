@@ -79,7 +79,7 @@ def test_only_a_producer_may_pause_within_a_transaction(driver, conn):
 
 @pytest.mark.parametrize("kind", ["pop", "finish", "beat", "look"])
 def test_a_session_that_hangs_in_the_server_is_left(cluster, driver, worker_id, kind, monkeypatch):
-    assert cluster.pid
+    assert cluster.pid  # skips where the server is not ours to stop
     silence = store._SILENCE[kind]
     monkeypatch.setitem(store._SILENCE, kind, 0.2)
     driver.close()
@@ -93,8 +93,7 @@ def test_a_session_that_hangs_in_the_server_is_left(cluster, driver, worker_id, 
     }[kind]
     os.kill(pid, signal.SIGSTOP)
     try:
-        # psycopg's own reads tell of the end of the connection.
-        with pytest.raises(DriverUnavailableError, match=r"no answer|closed the con") as raised:
+        with pytest.raises(DriverUnavailableError, match=r"no answer for 0\.2 s") as raised:
             work()
         assert raised.value.is_ambiguous
         monkeypatch.setitem(store._SILENCE, kind, silence)

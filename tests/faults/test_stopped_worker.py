@@ -36,7 +36,7 @@ def place(request, scene, spawn):
         port = str(free.getsockname()[1])
     server = OwnServer({**SETTINGS, "listen_addresses": "127.0.0.1", "port": port})
     try:
-        dsn = make_conninfo(server.admin_dsn, port=port, host="127.0.0.1")
+        dsn = make_conninfo(server.admin_dsn, host="127.0.0.1")
         migrate(dsn)
         yield scene.at(dsn), 20_000
         spawn.end_all()
