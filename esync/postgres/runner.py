@@ -120,7 +120,7 @@ class PostgresRunner(Store):
         )
         for (pid,) in frozen:
             self._rows("pop", "end_session", {"pid": pid})
-            log.warning("rescue: session %d ended: its process takes no rows, is it stopped?", pid)
+            log.warning("rescue: session %d ended: its process reads nothing, is it stopped?", pid)
         return Rescued(workers, retried, failed)
 
     def cancel_unknown(self, *, grace: float, forget_after: float) -> Mapping[str, int]:

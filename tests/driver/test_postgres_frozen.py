@@ -69,6 +69,48 @@ def test_a_process_that_stops_within_a_transaction_keeps_its_locks_for_a_while_o
         stop_within()
 
 
+STUCK_LISTENERS = """
+SELECT count(*)
+FROM pg_stat_activity
+WHERE datname = current_database()
+    AND application_name LIKE 'esync:listen:%'
+    AND wait_event = 'ClientWrite'
+"""
+FILL = "SELECT pg_notify(%s, repeat('x', 7000) || i) FROM generate_series(1, %s) AS i"
+
+
+def test_a_listener_that_stops_reading_is_ended_before_the_queue_of_notifications_is_full(
+    cluster, driver, database, conn
+):
+    assert cluster.pid  # skips where the server is not ours: by TCP another timeout does
+
+    def tell(count):
+        conn.execute(FILL, [driver.names.channel, count])
+
+    def waits():
+        return conn.execute(STUCK_LISTENERS).fetchone()[0]
+
+    def usage():
+        return conn.execute("SELECT pg_notification_queue_usage()").fetchone()[0]
+
+    with (
+        closing(PostgresDriver(database, purpose="stopped")) as stopped,
+        closing(stopped.listen()) as listener,
+    ):
+        tell(200)
+        wait_until(waits)
+        driver.rescue(max_crashes=3)
+        assert waits()  # it may only be slow
+        tell(13_000)
+        assert usage() > 0.01
+        driver.rescue(max_crashes=3)
+        wait_until(lambda: not waits())
+        tell(1)
+        assert usage() < 0.01
+        with pytest.raises(DriverUnavailableError):
+            list(iter(lambda: listener.wait(1), None))
+
+
 def test_only_a_producer_may_pause_within_a_transaction(driver, conn):
     for kind in ("pop", "finish", "beat", "act", "look"):
         with driver._lane(kind).connection() as ours:
