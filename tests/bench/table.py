@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from tests.bench.adding import add_in_bulk, add_singly
-from tests.bench.bare import copy, insert, pgbench, pop_and_finish, pop_then_finish
+from tests.bench.bare import copy, insert, insert_by_pgbench, pop_and_finish, pop_then_finish
 from tests.bench.drain import drain
 from tests.bench.idle import idle
 from tests.bench.latency import latency
@@ -88,7 +88,7 @@ def _round(server: Server, *, tasks: int) -> Measured:
     yield Work.DRAIN_TWICE, drain(server, tasks=tasks, processes=2).per_second
     yield Work.ADD, add_singly(server)
     yield Bare.INSERT, insert(server)
-    yield Bare.PGBENCH, pgbench(server)
+    yield Bare.PGBENCH, insert_by_pgbench(server)
     yield Work.ADD_MANY, add_in_bulk(server)
     yield Bare.COPY, copy(server)
     yield from _latency(server)
