@@ -208,6 +208,22 @@ def test_the_loop_survives_what_coroutines_raise(bench, error):
     bench.wait_state(bench.add("work", "other"), "DONE")
 
 
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])
+def test_the_loop_survives_what_the_tasks_of_coroutines_raise(bench, error):
+    async def give_up():
+        raise error
+
+    async def handler(task):
+        if task.key == "k":
+            await asyncio.gather(give_up())
+        return "fine"
+
+    detail = bench.perform(handler, timeout=30)
+    assert detail.row.state == "RETRY"
+    assert detail.message.startswith(type(error).__name__)
+    bench.wait_state(bench.add("work", "other"), "DONE")
+
+
 def test_many_quick_coroutines_do_not_starve_a_second_name(bench):
     async def quick(_task):
         return None
