@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -68,6 +71,7 @@ class Executor:
         self._coroutines = coroutines
         self._worker = worker
         self._emit = owner.emit
+        self._pid = os.getpid()
 
     def start(self, runner: Runner, *, is_late: bool = False) -> None:
         """Start as many slots of a runner as its buffer needs."""
@@ -180,8 +184,10 @@ class Executor:
         try:
             result = runner.call(task)
         except BaseException as exc:  # noqa: BLE001 - SystemExit ends the attempt, not the worker
+            self._leave_child(exc)
             outcome = outcomes.judge_error(exc)
         else:
+            self._leave_child(None)
             outcome = outcomes.judge_result(result)
         if not runner.running.pop(task, False):
             self._end_stuck(runner, task)
@@ -200,14 +206,34 @@ class Executor:
                 async with limit:
                     result = await runner.call(task)
         except BaseException as exc:  # noqa: BLE001 - as above
+            self._leave_child(exc)
             if limit is not None and limit.expired():
                 outcome = outcomes.timed_out(runner.settings.timeout or 0.0)
             else:
                 outcome = outcomes.judge_error(exc)
         else:
+            self._leave_child(None)
             outcome = outcomes.judge_result(result)
         runner.running.pop(task, False)
         self._end(runner, task, outcome)
+
+    def _leave_child(self, error: BaseException | None) -> None:
+        """End the process if a handler has forked and come back in the child, as Python would.
+
+        The claims that it finds there, and the connections, are its parent's.
+        """
+        if os.getpid() == self._pid:
+            return
+        code = 0
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        elif error is not None:
+            log.error("a process that a handler forked: %s", type(error).__name__, exc_info=error)
+            code = 1
+        with suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code & 0xFF)
 
     def _end_stuck(self, runner: Runner, task: Task) -> None:
         """See to an attempt that was timed out before its thread ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from datetime import timedelta
 
 import pytest
@@ -263,6 +264,26 @@ def test_the_worker_survives_what_ends_programs(bench, error):
     bench.perform(handler)
     other = bench.add("work", "other")
     bench.wait_state(other, "DONE")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("error", "code"), [(None, 0), (SystemExit(3), 3), (SystemExit("why"), 1), (LookupError(), 1)]
+)
+def test_a_forked_child_that_comes_back_performs_nothing(bench, error, code, is_async):
+    def handler(_task):
+        if child := os.fork():
+            return f"child: {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}"
+        if error is not None:
+            raise error
+        return None
+
+    async def coroutine(task):
+        return handler(task)
+
+    detail = bench.perform(coroutine if is_async else handler)
+    assert detail.message == f"child: {code}"
 
 
 def test_a_permanent_failure_is_reported(bench):
