@@ -28,7 +28,7 @@ _SHUTDOWN = frozenset({"57P01", "57P02", "57P03", "57P05"})
 
 LOCK_TIMEOUT = "55P03"
 # The database is there and did not do it. 57014 is a time limit, or somebody cancelled it.
-_NOT_AWAY = {LOCK_TIMEOUT: "database busy", "57014": "statement stopped"}
+_NOT_AWAY = {LOCK_TIMEOUT: "database busy", "57014": "statement stopped", "42501": "not allowed"}
 
 
 def translate(exc: Exception, *, was_sent: bool = True) -> DriverError:

@@ -7,6 +7,7 @@ layer, and its rows are still psycopg's.
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import socket
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     """A statement with $1, $2, ... and their values; lists are arrays."""
 
 _CANCEL_SECONDS = 1.0
-# The prepared statement is gone or another one, as behind a pooler, or its table was altered.
-_UNPREPARED = frozenset({"26000", "42P05", "0A000"})
+# The prepared statement is another one, as behind a pooler, or its table was altered.
+_UNPREPARED = frozenset({"42P05", "0A000"})
 
 
 class Link:
@@ -51,6 +52,7 @@ class Link:
         self._encoding = conn.info.encoding
         self._rows = Transformer(conn)
         self._names: dict[bytes, bytes] = {}
+        self._numbers = itertools.count()
         self._poll = select.poll()
         self._poll.register(conn.fileno(), select.POLLIN)
 
@@ -106,12 +108,20 @@ class Link:
         Each has a snapshot of its own. If one fails, none has happened.
         """
         try:
-            return self._exchange(calls)
+            return self._exchange_prepared(calls)
         except KeyboardInterrupt:
             # What was given up is not to succeed later.
             with suppress(psycopg.Error):
                 self.conn.cancel_safe(timeout=_CANCEL_SECONDS)
             raise
+
+    def _exchange_prepared(self, calls: Sequence[Call]) -> list[list[TupleRow]]:
+        try:
+            return self._exchange(calls)
+        except psycopg.errors.InvalidSqlStatementName:
+            # With a rollback psycopg deallocates all that the session has prepared, ours included.
+            self._names.clear()
+            return self._exchange(calls)
 
     def _exchange(self, calls: Sequence[Call]) -> list[list[TupleRow]]:
         sendable = [(self._prepared(text), self._texts(values)) for text, values in calls]
@@ -129,7 +139,7 @@ class Link:
     def _prepared(self, statement: bytes) -> bytes:
         name = self._names.get(statement)
         if name is None:
-            name = b"esync_%d" % len(self._names)
+            name = b"esync_%d" % next(self._numbers)
             self._pgconn.enter_pipeline_mode()
             self._pgconn.send_prepare(name, statement)
             self._pgconn.pipeline_sync()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
+from contextlib import closing
 from datetime import timedelta
 from itertools import pairwise
 
 import psycopg
 import pytest
 from fix_wait import wait_until
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from esync.errors import DriverError, DriverUnavailableError, SchemaError
 from esync.postgres import actions
@@ -185,6 +189,19 @@ def test_a_runner_that_is_held_is_told(driver, insert, conn):
         with pytest.raises(DriverUnavailableError, match="runner 'SPEC': held by another"):
             driver.cancel(ids, by=BY)
     assert len(driver.cancel(ids, by=BY).changed) == 1
+
+
+def test_a_right_that_is_missing_is_told_each_time(database, insert, conn):
+    ids = insert(state="FAILED")
+    name = f"only_reads_{os.getpid()}"
+    role = sql.Identifier(name)
+    conn.execute(sql.SQL("CREATE ROLE {}").format(role))
+    conn.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(role))
+    with closing(PostgresDriver(make_conninfo(database, options=f"-c role={name}"))) as viewer:
+        for _ in range(4):
+            with pytest.raises(DriverUnavailableError, match="not allowed: permission denied for"):
+                viewer.requeue(ids, by=BY)
+    conn.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(role))
 
 
 def test_what_was_done_before_a_failure_is_told(driver, conn):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from uuid import UUID
 
 import psycopg
@@ -149,15 +150,26 @@ def test_a_statement_that_cannot_be_prepared_is_told_each_time(link):
     assert link.exchange((b"SELECT 1", [])) == [[(1,)]]
 
 
-@pytest.mark.parametrize(
-    "spoil", ["DEALLOCATE ALL", "ALTER TABLE message_queue ALTER seq TYPE integer"]
-)
-def test_a_prepared_statement_that_is_of_no_use_any_more_is_prepared_again(database, spoil):
+def test_statements_that_a_rollback_of_psycopg_deallocates_are_prepared_again_unnoticed(database):
+    with closing(Lane(check_conninfo(database), purpose="test", settings={})) as lane:
+        calls = [(b"SELECT 1", []), (b"SELECT 2", [])]
+        for _ in range(3):
+            assert lane.exchange(*calls) == [[(1,)], [(2,)]]
+            link = lane.link
+            with suppress(LookupError), lane.connection() as ours, ours.transaction():
+                ours.execute("SELECT 3", prepare=True)
+                raise LookupError
+            assert _one(link.conn, "SELECT count(*) FROM pg_prepared_statements") == 0
+            assert lane.exchange(*calls) == [[(1,)], [(2,)]]
+            assert lane.link is link
+
+
+def test_a_prepared_statement_that_is_of_no_use_any_more_is_prepared_again(database):
     lane = Lane(check_conninfo(database), purpose="test", settings={})
     call = (b"SELECT seq FROM message_queue", [])
     assert lane.exchange(call) == [[]]
     with lane.connection() as ours:
-        ours.execute(spoil)
+        ours.execute("ALTER TABLE message_queue ALTER seq TYPE integer")
     with pytest.raises(DriverError):
         lane.exchange(call)
     assert lane.exchange(call) == [[]]
