@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from esync.snapshot import ActionResult, ActionVerb, Count, Filter
@@ -36,13 +36,20 @@ class ActionFailed(Message):
 
 
 class MatchesCounted(Message):
-    """How many tasks of each state an action on all matching tasks would act on."""
+    """How many tasks of each state an action on all matching tasks would act on, and on which."""
 
-    def __init__(self, verb: ActionVerb, where: Filter, counts: Mapping[TaskState, Count]) -> None:
+    def __init__(
+        self,
+        verb: ActionVerb,
+        where: Filter,
+        counts: Mapping[TaskState, Count],
+        ids: Sequence[UUID] = (),
+    ) -> None:
         super().__init__()
         self.verb = verb
         self.where = where
         self.counts = counts
+        self.ids = ids
 
 
 class EngineStopped(Message):

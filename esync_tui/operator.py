@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from esync.snapshot import ActionVerb, Precision
+from esync.snapshot import ActionVerb, Count, Precision, Skip
 from esync.task import TaskState
 from esync_tui.messages import ActionEnded, MatchesCounted, TaskActionWanted
 from esync_tui.plans import ACCEPTED, plan_matching, plan_tasks, question, refusal
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from textual.screen import ModalScreen
 
     from esync.driver import ConsoleDriver
-    from esync.operations import Operations
+    from esync.operations import Operations, Target
     from esync.snapshot import ActionResult, Filter
     from esync_tui.views import NameView, TaskView
     from esync_tui.writer import Writer
@@ -30,10 +31,8 @@ if TYPE_CHECKING:
 MATCHING_LIMIT = 100_000
 """Tasks that one action from the console may touch; more is for the command line."""
 
-GROWTH = 1.1
-"""By how much the tasks that match may have grown since they were counted."""
-
 _MANY_READY = 10_000
+_LEFT = "no longer matching"
 
 
 class Desk(Protocol):
@@ -94,12 +93,11 @@ class Operator:
             return
         plan = plan_matching(verb, counted.where, {s: c.value for s, c in counted.counts.items()})
         where = replace(counted.where, states=tuple(counted.counts))
-        maximum = int(total * GROWTH)
         self._desk.ask(
             ConfirmScreen(plan),
             lambda reason: self._do(
                 f"{verb} {total:,}",
-                lambda why: self._act_matching(verb, where, why, maximum),
+                lambda why: self._act_matching(verb, where, counted.ids, why),
                 reason,
             ),
         )
@@ -160,18 +158,24 @@ class Operator:
         return self._operations.run_now(ids, reason=reason)
 
     def _act_matching(
-        self, verb: ActionVerb, where: Filter, reason: str, maximum: int
+        self, verb: ActionVerb, where: Filter, ids: Sequence[UUID], reason: str
     ) -> ActionResult:
-        """Perform an action on what matches; runs in the writer's thread."""
-        actions = {
-            ActionVerb.REQUEUE: self._operations.requeue_matching,
-            ActionVerb.CANCEL: self._operations.cancel_matching,
-            ActionVerb.RUN_NOW: self._operations.run_now_matching,
-        }
-        return actions[verb](where, reason=reason, maximum=maximum)
+        """Perform an action on what matched when it was counted and still does.
+
+        Runs in the writer's thread.
+        """
+        matching = {target.task_id for target in self._select(where)}
+        result = self._act_on(
+            verb, [task_id for task_id in ids if task_id in matching], reason, is_bulk=True
+        )
+        left = [Skip(task_id, "", _LEFT) for task_id in ids if task_id not in matching]
+        return replace(result, skipped=(*result.skipped, *left))
+
+    def _select(self, where: Filter) -> tuple[Target, ...]:
+        return self._operations.select(where, maximum=MATCHING_LIMIT)
 
     def _count(self, verb: ActionVerb, where: Filter) -> None:
-        """Let the writer count what matches, by state; the dialog follows."""
+        """Let the writer find and count what matches, by state; the dialog follows."""
         states = [s for s in ACCEPTED[verb] if not where.states or s in where.states]
 
         def work() -> Message:
@@ -181,7 +185,18 @@ class Operator:
                 )
                 for state in states
             }
-            return MatchesCounted(verb, where, counts)
+            total = sum(count.value for count in counts.values())
+            is_exact = {count.precision for count in counts.values()} <= {Precision.EXACT}
+            if not total or total > MATCHING_LIMIT or not is_exact:
+                return MatchesCounted(verb, where, counts)
+            targets = self._select(replace(where, states=tuple(states)))
+            found = Counter(target.state for target in targets)
+            return MatchesCounted(
+                verb,
+                where,
+                {state: Count(found[state], Precision.EXACT) for state in states},
+                [target.task_id for target in targets],
+            )
 
         self._writer.submit(Job(label=f"counting what to {verb}", work=work))
 

@@ -12,7 +12,7 @@ from textual.widgets import Button
 from esync.driver import RunnerInfo, WorkerInfo
 from esync.errors import DriverUnavailableError
 from esync.memory import MemoryDriver
-from esync.snapshot import ActionVerb, Count, Filter, Precision
+from esync.snapshot import ActionVerb, Attribution, Count, Filter, Precision
 from esync.task import Finish, TaskState, new_task
 from esync_tui.messages import MatchesCounted, TaskActionWanted
 from esync_tui.views import view_task
@@ -27,14 +27,7 @@ def queue(*, failed=0, ready=0, running=0, name="customer.sync"):
         WorkerInfo(worker_id=WORKER, host="web-3", pid=1, slots=9, lease=3000.0, version="1"),
         [RunnerInfo(name=name, slots=9)],
     )
-    for number in range(failed):
-        driver.add(new_task(name, f"F-{number}", created_by="test"))
-    claims = driver.pop(name, worker_id=WORKER, count=max(1, failed)).claims
-    finishes = [
-        Finish(task_id=c.task_id, attempt=c.attempt, state=TaskState.FAILED, message="no")
-        for c in claims
-    ]
-    driver.finish(finishes, worker_id=WORKER)
+    add_failed(driver, *(f"F-{number}" for number in range(failed)), name=name)
     for number in range(running):
         driver.add(new_task(name, f"I-{number}", created_by="test"))
     if running:
@@ -42,6 +35,18 @@ def queue(*, failed=0, ready=0, running=0, name="customer.sync"):
     for number in range(ready):
         driver.add(new_task(name, f"R-{number}", created_by="test"))
     return driver
+
+
+def add_failed(driver, *keys, name="customer.sync"):
+    """Add tasks and let them fail; nothing else may be due."""
+    for key in keys:
+        driver.add(new_task(name, key, created_by="test"))
+    claims = driver.pop(name, worker_id=WORKER, count=max(1, len(keys))).claims
+    finishes = [
+        Finish(task_id=c.task_id, attempt=c.attempt, state=TaskState.FAILED, message="no")
+        for c in claims
+    ]
+    driver.finish(finishes, worker_id=WORKER)
 
 
 def states(driver):
@@ -262,19 +267,23 @@ def test_too_many_matches_are_left_to_the_command_line():
     on_console(scenario)
 
 
-def test_matches_that_have_grown_meanwhile_are_not_touched():
+def test_all_that_match_are_those_that_did_when_the_dialog_was_opened():
     driver = queue(failed=10)
+    before = set(states(driver))
 
     async def scenario(screen):
         await open_tasks(screen)
         await screen.press("A", "R")
         await screen.see("type 10 to confirm")
-        grown = queue(failed=30)
-        driver._store = grown._store
+        (first,) = driver.list_tasks(Filter(), limit=1).rows
+        add_failed(driver, "F-10", "F-11")
+        driver.requeue([first.task_id], by=Attribution(who="bea", host="desk", via="cli"))
         await screen.fill("#number", "10")
         await screen.press("tab", "tab", "enter")
-        await screen.see("more than the maximum of 11; nothing was changed")
-        assert set(states(driver).values()) == {"FAILED"}
+        await screen.see("requeued 9, skipped 1 (1 no longer matching)")
+        now = states(driver)
+        assert {now[key] for key in before} == {"READY"}
+        assert (now["F-10"], now["F-11"]) == ("FAILED", "FAILED")
 
     on_console(scenario, driver=driver)
 
