@@ -132,8 +132,9 @@ class ConsoleScreen(Screen[None]):
         self.post_message(WantedChanged())
 
     def on_resize(self) -> None:
-        """Lay the lines out anew."""
+        """Lay the lines out anew, and have read what there is room for now."""
         self.call_after_refresh(self._draw_again)
+        self.post_message(WantedChanged())
 
     def _count_parts(self) -> int:
         return sum(1 for _ in self.walk_children())

@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 from uuid import UUID
 
-from fix_console import LARGE, PATIENCE, FakeDriver, detail_of, on_console, task_row
+from fix_console import LARGE, PATIENCE, SMALL, FakeDriver, detail_of, on_console, task_row
 
 from esync.errors import DriverUnavailableError
 from esync.snapshot import Count, Cursor, Filter, Precision
@@ -287,6 +287,23 @@ def test_the_large_screen_has_the_task_beside_the_list():
         await screen.miss('"customer_id": 4711')
 
     on_console(scenario, driver=driver, size=LARGE)
+
+
+def test_a_pane_that_gets_room_shows_the_task_under_the_cursor():
+    details = {row.task_id: detail_of(row, raw_data=f'{{"of": "{row.key}"}}') for row in rows(2)}
+    driver = FakeDriver(rows=rows(2), details=details)
+
+    async def scenario(screen):
+        await open_tasks(screen)
+        await screen.pilot.resize_terminal(*LARGE)
+        await screen.see('"of": "C-1"')
+        await screen.pilot.resize_terminal(*SMALL)
+        await screen.press("j")
+        await screen.until(lambda: "C-2" in screen.line(">"))
+        await screen.pilot.resize_terminal(*LARGE)
+        await screen.see('"of": "C-2"')
+
+    on_console(scenario, driver=driver)
 
 
 def test_detail_shows_message_attempts_data_and_history():
