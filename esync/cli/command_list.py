@@ -24,8 +24,8 @@ _LONGEST_LIST = 100_000
 _PAGE = 500
 
 _HEADERS = (
-    "STATE", "NAME", "KEY", ">ATTEMPTS", ">TRIES", ">PRIORITY", "CREATED", "WHEN", "WORKER", "ID",
-    "MESSAGE",
+    "STATE", "NAME", "KEY", "~>ATTEMPTS", ">TRIES", "~>PRIORITY", "~>CREATED", ">WHEN", "~WORKER",
+    "~ID", "MESSAGE",
 )  # fmt: skip
 
 

@@ -25,6 +25,10 @@ UNREAD = "?"
 _PIPE_WIDTH = 10_000
 """Columns when no terminal limits them: programs that read on get whole values."""
 
+_GAP = 2
+_LEAST_TEXT = 12
+"""Columns that a text keeps while there is something else to leave out."""
+
 
 def say(text: str) -> None:
     """Print one line."""
@@ -43,30 +47,62 @@ def say_json(value: object) -> None:
 
 
 def say_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; a header that starts with '>' has its column right-aligned."""
+    """Print a table, in a terminal as wide as that.
+
+    A header that starts with '>' has its column right-aligned, and never cut. Where there is too
+    little room, columns whose header starts with '~' are left out, the last first; then texts are
+    cut.
+    """
     # rich takes longer to import than everything else here: JSON and help do without it.
     from rich.console import Console  # noqa: PLC0415 - see above
     from rich.table import Table  # noqa: PLC0415 - see above
     from rich.text import Text  # noqa: PLC0415 - see above
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for header in headers:
+    cells = [[visible_line(cell) for cell in row] for row in rows]
+    room = Console().width if sys.stdout.isatty() else _PIPE_WIDTH
+    widths = _fit(headers, cells, room)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for number, width in widths.items():
+        header = headers[number].lstrip("~")
         justify = "right" if header.startswith(">") else "left"
         table.add_column(
             header.lstrip(">"),
             justify=justify,  # type: ignore[arg-type] # a literal that mypy widens to str
             no_wrap=True,
             overflow="ellipsis",
+            width=width,
         )
-    for row in rows:
-        table.add_row(*(Text(visible_line(cell), overflow="ellipsis") for cell in row))
-    is_terminal = sys.stdout.isatty()
-    console = Console(
-        highlight=False, markup=False, emoji=False, width=None if is_terminal else _PIPE_WIDTH
-    )
+    for row in cells:
+        table.add_row(*(Text(row[number], overflow="ellipsis") for number in widths))
+    whole = sum(widths.values()) + _GAP * len(widths)
+    console = Console(highlight=False, markup=False, emoji=False, width=max(room, whole))
     with console.capture() as capture:
         console.print(table)
     _write("".join(line.rstrip() + "\n" for line in capture.get().splitlines()))
+
+
+def _fit(headers: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> dict[int, int]:
+    """Return the columns that are shown, and how wide each is."""
+    from rich.cells import cell_len  # noqa: PLC0415 - see above
+
+    wanted = [
+        max(map(cell_len, column))
+        for column in zip([header.lstrip("~>") for header in headers], *cells, strict=True)
+    ]
+    widths = {
+        number: width if ">" in headers[number] else min(width, _LEAST_TEXT)
+        for number, width in enumerate(wanted)
+    }
+
+    def left() -> int:
+        return room - sum(widths.values()) - _GAP * (len(widths) - 1)
+
+    for number in reversed(range(len(headers))):
+        if left() < 0 and headers[number].startswith("~"):
+            del widths[number]
+    for number, width in widths.items():
+        widths[number] = width + max(0, min(wanted[number] - width, left()))
+    return widths
 
 
 def to_json(value: object) -> Any:  # noqa: C901, PLR0911 - one line per kind of value
