@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 log = logging.getLogger("esync.engine")
+
+_THREAD_PREFIX = "esync-to-thread"
 
 
 class Coroutines:
@@ -42,6 +45,16 @@ class Coroutines:
         if not self.owns_current():
             thread.join(timeout)
 
+    def threads_left(self) -> list[str]:
+        """Return the threads that coroutines have started and that did not end with the loop.
+
+        Python joins them at its exit: a process that has left must end by os._exit.
+        """
+        if self._thread is None or not self._thread.is_alive() or self.owns_current():
+            return []
+        names = [thread.name for thread in threading.enumerate()]
+        return [name for name in names if name.startswith(_THREAD_PREFIX)]
+
     def _get_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
@@ -54,6 +67,7 @@ class Coroutines:
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
+        loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix=_THREAD_PREFIX))
         try:
             self._run(loop)
             loop.run_until_complete(loop.shutdown_asyncgens())

@@ -233,7 +233,8 @@ class Engine:
         1. Nothing is popped any more, and what was not started is released.
         2. What runs may end within the grace period; its outcome is recorded.
         3. The worker leaves. What still runs is not given back here: others rescue it within a
-           second, and by then this process should have ended.
+           second, and by then this process should have ended. Threads of asyncio.to_thread whose
+           attempts have timed out are told of as well: they would keep the process.
         """
         self._has_started.wait()  # whoever stops a worker that just starts finds it whole
         began = time.monotonic()
@@ -250,7 +251,8 @@ class Engine:
         left = self.running()
         in_flight = any(runner.in_flight for runner in self._runners.values())
         self._close(is_holding=bool(left) or in_flight or not (is_recorded and has_popped_last))
-        return left
+        threads = self._coroutines.threads_left() if not left else ()
+        return (*left, *(RunningAttempt("asyncio", name, None, 0, 0.0, True) for name in threads))
 
     def running(self) -> tuple[RunningAttempt, ...]:
         """Return the handlers and scheduled actions that run and hold something."""

@@ -147,7 +147,7 @@ class Service(ABC):
 
     def _come_back(self) -> None:
         self._pauses.reset()
-        if self._is_away:
+        if self._is_away and not self.is_stopping:  # the last step may have asked nothing
             self._is_away = False
             log.info("%s: the database is back", self.name)
             self.on_return()

@@ -398,6 +398,19 @@ def test_a_signal_wakes_the_main_thread(bench, monkeypatch):
     assert not woken
 
 
+def test_threads_of_coroutines_that_have_timed_out_are_told_since_they_keep_the_process(bench):
+    gate = bench.gate()
+
+    async def handler(_task):
+        await asyncio.to_thread(gate.wait)
+
+    detail = bench.perform(handler, timeout=0.1, interval=3600)
+    assert detail.row.state == "RETRY"
+    (left,) = bench.manager.stop()
+    assert (left.name, left.is_stuck) == ("asyncio", True)
+    gate.set()
+
+
 def test_starts_and_stops_may_race(bench, monkeypatch):
     monkeypatch.setattr("esync.engine.sync_manager._LOOK_SECONDS", 3600.0)
     bench.handle("work", lambda _task: None)
