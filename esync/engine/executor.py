@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -182,7 +183,8 @@ class Executor:
     def _perform(self, runner: Runner, task: Task) -> bool:
         """Call a handler and see to its outcome; return whether the slot is still ours."""
         try:
-            result = runner.call(task)
+            # What one handler sets in its context is not for the next one of this thread.
+            result = copy_context().run(runner.call, task)
         except BaseException as exc:  # noqa: BLE001 - SystemExit ends the attempt, not the worker
             self._leave_child(exc)
             outcome = outcomes.judge_error(exc)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from contextvars import ContextVar
 from datetime import timedelta
 
 import pytest
@@ -284,6 +285,21 @@ def test_a_forked_child_that_comes_back_performs_nothing(bench, error, code, is_
 
     detail = bench.perform(coroutine if is_async else handler)
     assert detail.message == f"child: {code}"
+
+
+def test_a_thread_takes_nothing_of_a_handlers_context_to_the_next(bench):
+    tenant = ContextVar("tenant", default="nobody")
+    seen = []
+
+    def handler(task):
+        seen.append(tenant.get())
+        tenant.set(task.key)
+
+    bench.handle("work", handler, concurrency=1)
+    bench.producer.add_tasks(("work", f"k{number}") for number in range(20))
+    bench.start()
+    wait_until(lambda: len(seen) == 20)
+    assert set(seen) == {"nobody"}
 
 
 def test_a_permanent_failure_is_reported(bench):
