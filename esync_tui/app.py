@@ -124,6 +124,8 @@ class Console(App[int]):
         if self._room is not None:
             self._room.start()
         self.set_interval(TICK, self._tick)
+        # What stood on the terminal is gone when the shell brings the process back.
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
 
     async def on_event(self, event: events.Event) -> None:
         """Drop keys that were typed before the question that has just appeared could be read."""

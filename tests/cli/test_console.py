@@ -6,6 +6,7 @@ import fcntl
 import io
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
@@ -112,6 +113,18 @@ def test_the_worker_runs_under_its_console_and_ends_with_it(terminal, database, 
     assert process.wait() == 0
     assert driver.list_workers() == ()
     assert process.shown.rstrip().endswith("\x1b[?25h") or "\x1b[?1049l" in process.shown
+
+
+def test_a_console_that_the_shell_brings_back_draws_everything(terminal, database):
+    process = terminal(module="esync.cli.console", dsn=database)
+    wait_until(lambda: "Overview" in process.shown and "LIVE" in process.shown, 20)
+    process.popen.send_signal(signal.SIGTSTP)
+    os.waitid(os.P_PID, process.popen.pid, os.WSTOPPED | os.WNOWAIT)
+    before = len(process.shown)
+    process.popen.send_signal(signal.SIGCONT)
+    wait_until(lambda: "Overview" in process.shown[before:], 20)
+    process.press("q")
+    assert process.wait() == 0
 
 
 def test_leaving_with_handlers_running_exits_5_after_the_grace(terminal, database, driver):
