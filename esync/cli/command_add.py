@@ -42,7 +42,6 @@ def add(
     session = Session.of(ctx)
     with session.open_driver(session.place(), purpose="cli") as driver:
         task = TaskManager(driver).new_task(name, key, content, after=moment, priority=priority)
-        driver.check_schema()
         driver.add(task)
     if as_json:
         say_json({"id": task.task_id, "name": task.name, "key": task.key})

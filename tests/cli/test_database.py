@@ -16,6 +16,8 @@ from uuid import UUID
 import psycopg
 import pytest
 from fix_spawn import clean_environment
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from esync.cli.main import main
 
@@ -57,6 +59,17 @@ def test_a_task_is_added_seen_cancelled_requeued_and_audited(esync, driver):
     assert esync("run-now", "--name", "customer.sync", "--yes").stdout == "will run now: 1\n"
     done = [(row.verb, row.reason) for row in driver.list_audit() if row.changed]
     assert done == [("run-now", ""), ("requeue", ""), ("cancel", "test")]
+
+
+def test_a_role_that_may_only_insert_adds(esync, database, driver):
+    name = f"only_adds_{os.getpid()}"
+    role = sql.Identifier(name)
+    with psycopg.connect(database, autocommit=True) as conn:
+        conn.execute(sql.SQL("CREATE ROLE {}").format(role))
+        conn.execute(sql.SQL("GRANT INSERT ON message_queue TO {}").format(role))
+        esync("add", "a", "1", dsn=make_conninfo(database, options=f"-c role={name}"))
+        conn.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(role))
+    assert driver.get_task_count() == 1
 
 
 def test_bulk_actions_are_guarded(esync):
