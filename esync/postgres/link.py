@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _CANCEL_SECONDS = 1.0
 # The prepared statement is another one, as behind a pooler, or its table was altered.
 _UNPREPARED = frozenset({"42P05", "0A000"})
+_NOT_PREPARED = "26000"
 
 
 class Link:
@@ -120,6 +121,8 @@ class Link:
             return self._exchange(calls)
         except psycopg.errors.InvalidSqlStatementName:
             # With a rollback psycopg deallocates all that the session has prepared, ours included.
+            if not self.is_fit:
+                raise
             self._names.clear()
             return self._exchange(calls)
 
@@ -131,9 +134,9 @@ class Link:
         self._pgconn.pipeline_sync()
         results = self._results()
         self._pgconn.exit_pipeline_mode()
-        for result in results:
+        for number, result in enumerate(results):
             if result.status == ExecStatus.FATAL_ERROR:
-                raise self._error(result)
+                raise self._error(result, was_first=not number)
         return [self._loaded(result) for result in results]
 
     def _prepared(self, statement: bytes) -> bytes:
@@ -150,9 +153,11 @@ class Link:
             self._names[statement] = name
         return name
 
-    def _error(self, result: PGresult) -> psycopg.Error:
+    def _error(self, result: PGresult, *, was_first: bool = True) -> psycopg.Error:
         error = error_from_result(result, self._encoding)
-        if error.sqlstate in _UNPREPARED:
+        # What came before may have taken locks of the session, and must not be done again.
+        is_late = error.sqlstate == _NOT_PREPARED and not was_first
+        if is_late or error.sqlstate in _UNPREPARED:
             self.close()  # or it would fail for ever
         return error
 

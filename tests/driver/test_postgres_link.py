@@ -164,6 +164,14 @@ def test_statements_that_a_rollback_of_psycopg_deallocates_are_prepared_again_un
             assert lane.link is link
 
 
+def test_what_came_before_a_statement_that_is_not_prepared_is_not_done_again(link):
+    link.exchange((b"SELECT 1", []))
+    link.conn.execute("DEALLOCATE ALL")
+    with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+        link.exchange((b"SELECT pg_advisory_lock(7)", []), (b"SELECT 1", []))
+    assert not link.is_fit
+
+
 def test_a_prepared_statement_that_is_of_no_use_any_more_is_prepared_again(database):
     lane = Lane(check_conninfo(database), purpose="test", settings={})
     call = (b"SELECT seq FROM message_queue", [])
