@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from esync.errors import TaskValueError
 from esync.postgres.decode import audit_row, entry, task_row
 from esync.postgres.faults import translated
 from esync.postgres.listing import KEY_LIMIT, Group, Terms, named_ids, pick, walk
 from esync.postgres.migrate import require_schema
 from esync.postgres.overview import read_overview, read_workers
-from esync.postgres.reading import PostgresReader
+from esync.postgres.reading import NAME_LIMIT, PostgresReader
 from esync.snapshot import Count, Precision, TaskDetail, TaskPage
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ HISTORY_LIMIT = 50
 _COUNT_STRETCH = 50_000
 """Tasks that a count looks at when a term needs their rows."""
 _COUNT_SECONDS = 0.75
-_OTHER_NAMES = "names without a runner"
+_OTHER_NAMES = "other names"
 
 
 class PostgresConsole(PostgresReader):
@@ -93,9 +94,17 @@ class PostgresConsole(PostgresReader):
     def find_tasks(
         self, key: str, *, name: str | None = None, limit: int = 50
     ) -> tuple[TaskRow, ...]:
-        """Return the requests of a key in every state, newest first."""
+        """Return the requests of a key in every state, newest first.
+
+        Raises TaskValueError when there are too many names to look through all of them.
+        """
         with self._reading() as read:
             names = read.task_names(() if name is None else (name,))
+            if len(names) >= NAME_LIMIT:
+                raise TaskValueError(
+                    f"the key {key!r} may be of any of {NAME_LIMIT:,} or more task names;"
+                    " say which (--name)"
+                )
             return _task_rows(read, _find(read, key, names=names, limit=limit))
 
     def get_task(self, task_id: UUID) -> TaskDetail | None:

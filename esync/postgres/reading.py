@@ -117,13 +117,14 @@ class Reading:
     ) -> tuple[list[str], bool]:
         """Return the names asked for, or every name, and True; or some, and that they are not all.
 
-        When looking for every name takes too long, these are the known ones and the runners'.
+        When looking for every name takes too long, these are the known ones and the runners'; of
+        more than are shown, the first.
         """
         if wanted:
             return self.task_names(wanted), True
         names = self.attempt("names", self.task_names, seconds=_NAMES_SECONDS)
         if names is not None:
-            return names, True
+            return names, len(names) < NAME_LIMIT
         runners = self.rows("overview_runners", limit=NAME_LIMIT)
         return sorted({*known, *(name for name, *_ in runners)}), False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from esync.errors import DriverError, DriverUnavailableError, SchemaError
+from esync.errors import DriverError, DriverUnavailableError, SchemaError, TaskValueError
 from esync.postgres import counting, listing, overview
 from esync.postgres.driver import PostgresDriver
 from esync.postgres.patience import Patience
@@ -265,6 +265,19 @@ class TestOverview:
         driver.get_overview()
         picture = driver.get_overview()
         assert {row.ready for row in picture.names} == {Count(100, Precision.CAPPED)}
+
+    def test_more_names_than_are_shown_are_told(self, driver, conn):
+        conn.execute(
+            "INSERT INTO message_queue (task_name, task_key, state)"
+            " SELECT 'n' || lpad(i::text, 4, '0'), 'k' || i, 'READY'"
+            " FROM generate_series(1, 2001) AS i"
+        )
+        assert driver.count_tasks(Filter()).precision is Precision.CAPPED
+        assert driver.list_tasks(Filter(key="k2001"), limit=5).unread == ("other names",)
+        with pytest.raises(TaskValueError, match=r"2,000 or more task names; say which \(--name\)"):
+            driver.find_tasks("k2001")
+        (row,) = driver.find_tasks("k2001", name="n2001")
+        assert row.key == "k2001"
 
     def test_names_are_found_in_every_index(self, driver, insert, conn):
         conn.execute("ALTER TABLE message_queue DROP CONSTRAINT message_queue_state_check")

@@ -149,7 +149,7 @@ def test_workers_are_listed_without_what_runs_on_them(driver, have_time, clock):
 
 def test_a_list_says_what_it_did_not_reach(driver):
     page = driver.list_tasks(Filter(), limit=5)
-    assert page.unread == ("IN PROGRESS", "READY, RETRY", "names without a runner")
+    assert page.unread == ("IN PROGRESS", "READY, RETRY", "other names")
     assert [row.state for row in page.rows] == [TaskState.DONE] * 5
     following = driver.list_tasks(Filter(names=(NAME,)), limit=5, after=page.next)
     assert (len(following.rows), following.unread) == (5, ())
