@@ -79,6 +79,9 @@ class FaultyDriver:
     def check_schema(self):
         raise self._fault
 
+    def add(self, _task):
+        raise self._fault
+
 
 @pytest.fixture
 def queue():
