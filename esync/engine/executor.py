@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 import time
-from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from esync.engine import outcome as outcomes
 from esync.engine.events import EngineEvent, EventKind
+from esync.engine.forks import leave_child
 from esync.engine.held import Ended
 from esync.engine.settings import OnTimeout
 from esync.engine.task import Task
@@ -186,10 +185,10 @@ class Executor:
             # What one handler sets in its context is not for the next one of this thread.
             result = copy_context().run(runner.call, task)
         except BaseException as exc:  # noqa: BLE001 - SystemExit ends the attempt, not the worker
-            self._leave_child(exc)
+            leave_child(self._pid, exc)
             outcome = outcomes.judge_error(exc)
         else:
-            self._leave_child(None)
+            leave_child(self._pid, None)
             outcome = outcomes.judge_result(result)
         if not runner.running.pop(task, False):
             self._end_stuck(runner, task)
@@ -208,34 +207,16 @@ class Executor:
                 async with limit:
                     result = await runner.call(task)
         except BaseException as exc:  # noqa: BLE001 - as above
-            self._leave_child(exc)
+            leave_child(self._pid, exc)
             if limit is not None and limit.expired():
                 outcome = outcomes.timed_out(runner.settings.timeout or 0.0)
             else:
                 outcome = outcomes.judge_error(exc)
         else:
-            self._leave_child(None)
+            leave_child(self._pid, None)
             outcome = outcomes.judge_result(result)
         runner.running.pop(task, False)
         self._end(runner, task, outcome)
-
-    def _leave_child(self, error: BaseException | None) -> None:
-        """End the process if a handler has forked and come back in the child, as Python would.
-
-        The claims that it finds there, and the connections, are its parent's.
-        """
-        if os.getpid() == self._pid:
-            return
-        code = 0
-        if isinstance(error, SystemExit):
-            code = error.code if isinstance(error.code, int) else int(error.code is not None)
-        elif error is not None:
-            log.error("a process that a handler forked: %s", type(error).__name__, exc_info=error)
-            code = 1
-        with suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code & 0xFF)
 
     def _end_stuck(self, runner: Runner, task: Task) -> None:
         """See to an attempt that was timed out before its thread ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esync.engine import outcome as outcomes
 from esync.engine.events import RunningAttempt
+from esync.engine.forks import leave_child
 from esync.engine.runner import find_call
 from esync.engine.service import AWAY, Service
 from esync.engine.settings import check_interval
@@ -93,6 +95,7 @@ class Scheduler(Service):
         self._report = report
         self._ends: deque[_End] = deque()
         self._is_closed = threading.Event()
+        self._pid = os.getpid()
 
     def close(self) -> None:
         """Begin no further runs."""
@@ -188,6 +191,7 @@ class Scheduler(Service):
             action.call()
         except BaseException as exc:  # noqa: BLE001 - it ends this run only
             error = exc
+        leave_child(self._pid, error)
         self._end(action, worker_id, error)
 
     async def _run_async(self, action: Action, worker_id: UUID) -> None:
@@ -196,6 +200,7 @@ class Scheduler(Service):
             await action.call()
         except BaseException as exc:  # noqa: BLE001 - as above
             error = exc
+        leave_child(self._pid, error)
         self._end(action, worker_id, error)
 
     def _end(self, action: Action, worker_id: UUID, exc: BaseException | None) -> None:

@@ -59,6 +59,20 @@ def test_an_outage_is_reported_once_and_warned_of_once_per_service(make_bench, m
     wait_until(lambda: len(bench.errors) == 2)
 
 
+def test_a_worker_that_stops_in_an_outage_does_not_say_that_it_is_over(make_bench, memory, caplog):
+    caplog.set_level(logging.INFO, "esync.engine")
+    faulty = FaultyDriver(memory)
+    bench = make_bench(faulty, poll=0.05)
+    bench.handle("work", lambda _task: None)
+    bench.start()
+    wait_until(lambda: faulty.calls_of("look"))
+    faulty.away = AWAY
+    for service in ("looker", "presence"):
+        wait_until(lambda name=service: f"{name}: {AWAY}; trying again" in caplog.text)
+    bench.manager.stop()
+    assert "is back" not in caplog.text
+
+
 def test_an_outage_makes_no_busy_loop(make_bench, memory):
     faulty = FaultyDriver(memory)
     bench = make_bench(faulty, poll=0.02)

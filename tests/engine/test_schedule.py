@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from datetime import timedelta
 
@@ -97,6 +98,25 @@ def test_raising_is_reported_and_the_action_goes_on(bench):
     wait_until(lambda: len(runs) >= 3)
     error = bench.error(HandlerError)
     assert str(error) == "scheduled action ledger: raised: SystemExit: oops"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_forked_child_that_comes_back_ends_no_run(bench, is_async):
+    codes = []
+
+    def fork():
+        if not (child := os.fork()):
+            raise SystemExit(3)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    async def fork_async():
+        fork()
+
+    bench.manager.schedule(fork_async if is_async else fork, 0.05, name="ledger")
+    bench.start()
+    wait_until(lambda: len(codes) >= 2)
+    assert set(codes) == {3}
 
 
 def test_an_action_and_a_runner_of_one_stream_never_run_at_once(bench):
