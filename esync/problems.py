@@ -59,6 +59,7 @@ def find_problems(
     found = [problem for row in overview.names for problem in _of_name(row, limits)]
     found += [_of_worker(worker) for worker in overview.workers if not worker.has_lease]
     found += _of_unread(overview) if overview.is_partial else _of_transaction(overview, limits)
+    found += _of_names(overview)
     return tuple(sorted(found, key=lambda problem: problem.severity is not Severity.CRITICAL))
 
 
@@ -136,6 +137,12 @@ def _of_unread(overview: Overview) -> Iterator[Problem]:
     if (seconds := overview.oldest_transaction_seconds) is not None:
         text += f": a transaction is open for {age(seconds)}, dead rows pile up"
     yield Problem(severity=Severity.WARNING, name=None, text=text)
+
+
+def _of_names(overview: Overview) -> Iterator[Problem]:
+    if overview.has_more_names:
+        text = f"only {len(overview.names):,} task names are shown, and there may be more"
+        yield Problem(severity=Severity.WARNING, name=None, text=text)
 
 
 def _severity(*, is_critical: bool) -> Severity:

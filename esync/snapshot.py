@@ -136,6 +136,8 @@ class Overview:
     """Age of the oldest transaction that keeps dead rows alive; None when none is old."""
     is_partial: bool = False
     """There was no time to read the tasks: every name is unread, and one may be missing."""
+    has_more_names: bool = False
+    """These are as many names as are shown; there may be more."""
     took_seconds: float = 0.0
     """Seconds the database needed for this picture."""
 

@@ -28,7 +28,8 @@ HISTORY_LIMIT = 50
 _COUNT_STRETCH = 50_000
 """Tasks that a count looks at when a term needs their rows."""
 _COUNT_SECONDS = 0.75
-_OTHER_NAMES = "other names"
+_OTHER_NAMES = "names without a runner"
+_LAST_NAMES = f"names after the first {NAME_LIMIT:,}"
 
 
 class PostgresConsole(PostgresReader):
@@ -72,7 +73,8 @@ class PostgresConsole(PostgresReader):
                 found = pick(read, terms, named_ids(read, terms), limit=limit, after=after)
             else:
                 found = walk(read, terms, limit=limit, after=after)
-            unread = found.unread if are_all else (*found.unread, _OTHER_NAMES)
+            others = _LAST_NAMES if len(names) >= NAME_LIMIT else _OTHER_NAMES
+            unread = found.unread if are_all else (*found.unread, others)
             return TaskPage(rows=_task_rows(read, found.ids), next=found.next, unread=unread)
 
     def count_tasks(self, where: Filter, *, cap: int = 10_000) -> Count:

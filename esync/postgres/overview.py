@@ -56,6 +56,7 @@ def read_overview(read: Reading, *, minutes: int, known: Collection[str]) -> Ove
         workers=_workers(frame.workers, tasks.running),
         oldest_transaction_seconds=frame.oldest_transaction,
         is_partial=whole is None,
+        has_more_names=len(tasks.names) >= NAME_LIMIT,
         took_seconds=time.monotonic() - started,
     )
 

@@ -9,6 +9,7 @@ from esync.errors import DriverError, DriverUnavailableError, SchemaError, TaskV
 from esync.postgres import counting, listing, overview
 from esync.postgres.driver import PostgresDriver
 from esync.postgres.patience import Patience
+from esync.problems import find_problems
 from esync.snapshot import Attribution, Count, Cursor, Filter, Precision
 from esync.task import TaskState
 from esync.testing.harness import Worker, add, name_row, request, row_of
@@ -273,11 +274,18 @@ class TestOverview:
             " FROM generate_series(1, 2001) AS i"
         )
         assert driver.count_tasks(Filter()).precision is Precision.CAPPED
-        assert driver.list_tasks(Filter(key="k2001"), limit=5).unread == ("other names",)
+        assert driver.list_tasks(Filter(key="k2001"), limit=5).unread == (
+            "names after the first 2,000",
+        )
         with pytest.raises(TaskValueError, match=r"2,000 or more task names; say which \(--name\)"):
             driver.find_tasks("k2001")
         (row,) = driver.find_tasks("k2001", name="n2001")
         assert row.key == "k2001"
+        picture = driver.get_overview()
+        assert picture.has_more_names
+        assert [problem.text for problem in find_problems(picture)][-1] == (
+            f"only {len(picture.names):,} task names are shown, and there may be more"
+        )
 
     def test_names_are_found_in_every_index(self, driver, insert, conn):
         conn.execute("ALTER TABLE message_queue DROP CONSTRAINT message_queue_state_check")

@@ -149,7 +149,7 @@ def test_workers_are_listed_without_what_runs_on_them(driver, have_time, clock):
 
 def test_a_list_says_what_it_did_not_reach(driver):
     page = driver.list_tasks(Filter(), limit=5)
-    assert page.unread == ("IN PROGRESS", "READY, RETRY", "other names")
+    assert page.unread == ("IN PROGRESS", "READY, RETRY", "names without a runner")
     assert [row.state for row in page.rows] == [TaskState.DONE] * 5
     following = driver.list_tasks(Filter(names=(NAME,)), limit=5, after=page.next)
     assert (len(following.rows), following.unread) == (5, ())
@@ -162,7 +162,7 @@ def test_a_count_that_takes_too_long_is_unread(driver):
 def test_no_action_is_taken_on_a_part_of_what_matches(driver):
     operations = Operations(driver, who="ada", host="desk", via="cli")
     with pytest.raises(DriverUnavailableError, match="READY, RETRY: took too long"):
-        operations.cancel_matching(Filter(names=(NAME,)), reason="", maximum=10)
+        operations.select(Filter(names=(NAME,)), maximum=10)
 
 
 def _worker(driver):
