@@ -95,25 +95,6 @@ class Operations:
             ActionVerb.RUN_NOW, ids, lambda batch: self._driver.run_now(batch, by=by)
         )
 
-    def requeue_matching(
-        self, where: Filter, *, reason: str = "", maximum: int = DEFAULT_MAXIMUM
-    ) -> ActionResult:
-        """Requeue what matches, leaving keys that have a newer request; see `select`."""
-        ids = self._select_ids(where, maximum=maximum)
-        return self.requeue(ids, reason=reason, skip_newer=True)
-
-    def cancel_matching(
-        self, where: Filter, *, reason: str = "", maximum: int = DEFAULT_MAXIMUM
-    ) -> ActionResult:
-        """Cancel what matches; see `select`."""
-        return self.cancel(self._select_ids(where, maximum=maximum), reason=reason)
-
-    def run_now_matching(
-        self, where: Filter, *, reason: str = "", maximum: int = DEFAULT_MAXIMUM
-    ) -> ActionResult:
-        """Run what matches now; see `select`."""
-        return self.run_now(self._select_ids(where, maximum=maximum), reason=reason)
-
     def pause(
         self, names: Sequence[str], *, reason: str = "", resume_after: float | None = None
     ) -> ActionResult:
@@ -173,9 +154,6 @@ class Operations:
             if len(found) > maximum:
                 self._refuse(where, maximum=maximum)
         return tuple(found.values())
-
-    def _select_ids(self, where: Filter, *, maximum: int) -> list[UUID]:
-        return [target.task_id for target in self.select(where, maximum=maximum)]
 
     def _matching(self, where: Filter) -> Iterator[Target]:
         page = self._driver.list_tasks(where, limit=_PAGE)

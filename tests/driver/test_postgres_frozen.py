@@ -22,6 +22,14 @@ from esync.postgres.driver import PostgresDriver
 
 NAME = "frozen"
 IDLE = "SHOW idle_in_transaction_session_timeout"
+STUCK_LISTENERS = """
+SELECT count(*)
+FROM pg_stat_activity
+WHERE datname = current_database()
+    AND application_name LIKE 'esync:listen:%'
+    AND wait_event = 'ClientWrite'
+"""
+FILL = "SELECT pg_notify(%s, repeat('x', 7000) || i) FROM generate_series(1, %s) AS i"
 
 
 @pytest.fixture
@@ -67,16 +75,6 @@ def test_a_process_that_stops_within_a_transaction_keeps_its_locks_for_a_while_o
 
     with pytest.raises(DriverUnavailableError, match="idle-in-transaction timeout"):
         stop_within()
-
-
-STUCK_LISTENERS = """
-SELECT count(*)
-FROM pg_stat_activity
-WHERE datname = current_database()
-    AND application_name LIKE 'esync:listen:%'
-    AND wait_event = 'ClientWrite'
-"""
-FILL = "SELECT pg_notify(%s, repeat('x', 7000) || i) FROM generate_series(1, %s) AS i"
 
 
 def test_a_listener_that_stops_reading_is_ended_before_the_queue_of_notifications_is_full(

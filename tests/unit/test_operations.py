@@ -44,10 +44,15 @@ def test_attribution_can_always_be_stored(queue):
     assert len(row.who) <= 64
 
 
-def test_requeue_matching_leaves_keys_with_a_newer_request(queue, operations):
+def ids_of(operations, where):
+    return [target.task_id for target in operations.select(where)]
+
+
+def test_requeue_leaves_keys_with_a_newer_request_in_bulk(queue, operations):
     old, other = queue.fail("1"), queue.fail("2")
     queue.add("1")
-    result = operations.requeue_matching(Filter(states=(TaskState.FAILED,)))
+    failed = ids_of(operations, Filter(states=(TaskState.FAILED,)))
+    result = operations.requeue(failed, skip_newer=True)
     assert result.changed == (other,)
     assert [skip.task_id for skip in result.skipped] == [old]
     assert queue.state(old) == "FAILED"
@@ -56,14 +61,14 @@ def test_requeue_matching_leaves_keys_with_a_newer_request(queue, operations):
 def test_cancel_and_run_now_act_on_all_that_match(queue, operations):
     later, ready = queue.add("1", after=60), queue.add("2")
     where = Filter(names=("customer.sync",), states=(TaskState.READY,))
-    assert set(operations.run_now_matching(where).changed) == {later, ready}
-    assert set(operations.cancel_matching(where).changed) == {later, ready}
+    assert set(operations.run_now(ids_of(operations, where)).changed) == {later, ready}
+    assert set(operations.cancel(ids_of(operations, where)).changed) == {later, ready}
 
 
 def test_too_many_matches_change_nothing(queue, operations):
     ids = [queue.add(str(i)) for i in range(6)]
     with pytest.raises(TooManyTasksError, match="6 tasks match, more than the maximum of 5") as got:
-        operations.cancel_matching(Filter(), maximum=5)
+        operations.select(Filter(), maximum=5)
     assert (got.value.matched, got.value.maximum) == (6, 5)
     assert {queue.state(i) for i in ids} == {"READY"}
     assert not queue.driver.list_audit()
