@@ -127,7 +127,7 @@ TASKS = (
     Key(
         id="tasks.filter", keys="slash", shown="/", action="screen.filter", label="filter",
         help='name:a,b state:failed key:C-1 err:"HTTP 429" since:1h id:UUID; a word alone is the'
-        " start of a key.",
+        " start of a key. Each once; what holds spaces or commas goes in quotes.",
         twin="esync tasks --name --state --key --error --since",
     ),
     Key(

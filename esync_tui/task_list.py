@@ -15,7 +15,6 @@ from esync_tui.text import (
     fit,
     format_count,
     running_count,
-    shown,
     since,
     spread,
     state_tone,
@@ -115,7 +114,7 @@ def filter_line(where: Filter, state: State, width: int) -> Pieces:
     """Return the filter, and how many tasks match."""
     matched = state.picture.matched
     right = "" if matched is None else f"{format_count(matched)} match "
-    terms = shown(format_filter(where))
+    terms = format_filter(where)
     left = (Piece(" / "), Piece(terms, "key")) if terms else (Piece(" / everything", "muted"),)
     return spread(left, (Piece(right, "muted"),), width)
 

@@ -196,7 +196,7 @@ class TasksScreen(ConsoleScreen):
     def action_filter(self) -> None:
         """Ask for a filter."""
         prompt = self.query_one(Input)
-        prompt.value = shown(format_filter(self.where))
+        prompt.value = format_filter(self.where)
         prompt.cursor_position = len(prompt.value)
         self.add_class("-prompt")
         prompt.focus()
@@ -218,7 +218,7 @@ class TasksScreen(ConsoleScreen):
             self.post_message(Notice(f"filter: {shown(str(exc))}", tone="warning"))
             return
         self._end_prompt()
-        if event.value.strip() != shown(format_filter(self.where)):
+        if where != self.where:
             self.look_for(where)
 
     def on_table_moved(self) -> None:
@@ -298,7 +298,7 @@ class TasksScreen(ConsoleScreen):
             return ((Piece("   this page is empty by now; N goes back", "muted"),),)
         if self.where == Filter():
             return ((Piece("   there are no tasks; esync add NAME KEY adds one", "muted"),),)
-        text = f"   no task matches  {shown(format_filter(self.where))}"
+        text = f"   no task matches  {format_filter(self.where)}"
         return ((Piece(text, "muted"),), (Piece("   Esc lists everything", "muted"),))
 
     def _show_around(self, state: State) -> None:

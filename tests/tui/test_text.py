@@ -141,6 +141,11 @@ def test_a_flood_of_combining_characters_is_tamed():
             names=("a", "b"), states=(TaskState.FAILED, TaskState.RETRY))),
         ("state:in-progress", Filter(states=(TaskState.IN_PROGRESS,))),
         ('err:"HTTP 429" since:90m', Filter(error="HTTP 429", since=5400.0)),
+        ('name:"a,b",c', Filter(names=("a,b", "c"))),
+        ('key:"C-88*"', Filter(key="C-88*")),
+        ('"key:C 88"*', Filter(key_prefix="key:C 88")),
+        (r'err:"say \"no\" in C:\\temp\x"', Filter(error=r'say "no" in C:\temp\x')),
+        (r'key:"\u{202e}24\u{1b}"', Filter(key="\u202e24\x1b")),
     ],
 )  # fmt: skip
 def test_a_filter_line_is_read_and_written_back(line, where):
@@ -156,6 +161,15 @@ def test_a_filter_line_is_read_and_written_back(line, where):
         ("since:soon", "since: is a number and s, m, h or d, got 'soon'"),
         ("id:42", "id: is a UUID, got '42'"),
         ('err:""', "err: must not be empty"),
+        ("name:a,,b", "name: must not be empty"),
+        ("key:*", "a key's start: must not be empty"),
+        ("name:bulk b1 b2", "a key's start: is given twice; name:a,b asks for either"),
+        ("name:a state:failed name:b", "name: is given twice; name:a,b asks for either"),
+        ("key:C-1* C-2", "a key's start: is given twice"),
+        ('err:"HTTP 429', 'a " is not closed'),
+        ("key:a\x00b", "holds a character that PostgreSQL does not store"),
+        (r'key:"\u{d800}"', "holds a character that PostgreSQL does not store"),
+        (r'key:"\u{110000}"', "holds a character that PostgreSQL does not store"),
     ],
 )
 def test_a_filter_line_that_cannot_be_read_says_why_and_where(line, why):
@@ -171,6 +185,27 @@ def test_any_line_is_a_filter_or_an_error(line):
     except FilterError:
         return
     assert isinstance(where, Filter)
+
+
+_stored = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1)
+
+
+@given(
+    st.builds(
+        Filter,
+        names=st.lists(_stored).map(tuple),
+        states=st.lists(st.sampled_from(TaskState), unique=True).map(tuple),
+        key=st.none() | _stored,
+        key_prefix=st.none() | _stored,
+        error=st.none() | _stored,
+        since=st.none() | st.integers(1, 999_999_999).map(float),
+        ids=st.lists(st.uuids()).map(tuple),
+    )
+)
+def test_any_filter_is_written_so_that_it_reads_the_same(where):
+    line = format_filter(where)
+    assert parse_filter(line) == where
+    assert shown(line, limit=len(line)) == line
 
 
 def test_stamps_are_in_utc():
