@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from esync.snapshot import DETAIL_DATA_LIMIT
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from uuid import UUID
@@ -305,8 +307,8 @@ class ConsoleDriver(Protocol):
     ) -> tuple[TaskRow, ...]:
         """Return the requests of a key in every state, newest first."""
 
-    def get_task(self, task_id: UUID) -> TaskDetail | None:
-        """Return everything about one task."""
+    def get_task(self, task_id: UUID, *, data_limit: int = DETAIL_DATA_LIMIT) -> TaskDetail | None:
+        """Return everything about one task, with so many characters of its data at most."""
 
     def list_workers(self) -> tuple[WorkerRow, ...]:
         """Return the workers, dead ones that were not rescued yet included."""

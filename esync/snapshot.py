@@ -204,6 +204,10 @@ class TaskPage:
     """What there was no time to look at, in words: such tasks may be missing here."""
 
 
+DETAIL_DATA_LIMIT = 64_000
+"""Characters of a task's data that a detail holds unless more are asked for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskDetail:
     """One task with everything that is known of it."""
@@ -212,12 +216,19 @@ class TaskDetail:
     message: str
     """The whole last_attempt_message."""
     raw_data: str
-    """JSON text, cut at 64 kB."""
+    """JSON text, cut at as many characters as were asked for."""
+    data_length: int
+    """Characters of the whole JSON text."""
     errors: tuple[dict[str, Any], ...]
     """The last 20 unsuccessful attempts, oldest first: at, attempt, outcome, message, seconds,
     traceback, worker; each may be missing."""
     history: tuple[TaskRow, ...]
     """The requests of the same name and key, newest first, at most 50, this one included."""
+
+    @property
+    def is_data_cut(self) -> bool:
+        """Whether raw_data is the beginning of the data only."""
+        return len(self.raw_data) < self.data_length
 
 
 class ActionVerb(StrEnum):

@@ -73,8 +73,13 @@ def attempt_lines(detail: DetailView, *, with_tracebacks: bool = True) -> list[P
 
 
 def data_lines(detail: DetailView) -> list[Pieces]:
-    """Return the data of the task as JSON."""
-    return [(Piece(line),) for line in detail.data]
+    """Return the data of the task as JSON, after a line that says whether it is cut."""
+    lines: list[Pieces] = [(Piece(line),) for line in detail.data]
+    if detail.data_left:
+        twin = f"esync show --id {detail.task.task_id} --json"
+        text = f"cut: {detail.data_left:,} more characters; {twin} has all"
+        lines.insert(0, (Piece(text, "warning"),))
+    return lines
 
 
 def pane_lines(detail: DetailView, now: datetime | None, width: int) -> list[Pieces]:

@@ -66,9 +66,9 @@ def shown(text: str, *, limit: int = 500) -> str:
     return _tame_marks(visible_line(text, limit=limit))
 
 
-def shown_lines(text: str) -> list[str]:
+def shown_lines(text: str, *, limit: int = 64_000) -> list[str]:
     """Return harmless lines of text from elsewhere."""
-    return _tame_marks(visible_block(text)).split("\n")
+    return _tame_marks(visible_block(text, limit=limit)).split("\n")
 
 
 def quoted(text: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esync.problems import Problem, Severity, find_problems
+from esync.snapshot import DETAIL_DATA_LIMIT
 from esync_tui.text import shown, shown_lines
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     )
 
 _ERROR_LIMIT = 20
+_LAID_OUT_LIMIT = 4 * DETAIL_DATA_LIMIT
+"""Characters of a task's data with a field a line."""
 
 
 class NameView(NamedTuple):
@@ -100,6 +103,8 @@ class DetailView:
     task: TaskView
     message: tuple[str, ...]
     data: tuple[str, ...]
+    data_left: int
+    """Characters of the data that were not read."""
     attempts: tuple[AttemptView, ...]
     """Newest first."""
     history: tuple[TaskView, ...]
@@ -149,7 +154,8 @@ def view_detail(detail: TaskDetail) -> DetailView:
     return DetailView(
         task=view_task(detail.row),
         message=tuple(shown_lines(detail.message or "")),
-        data=tuple(shown_lines(_laid_out(detail.raw_data or ""))),
+        data=tuple(shown_lines(_laid_out(detail.raw_data), limit=_LAID_OUT_LIMIT)),
+        data_left=detail.data_length - len(detail.raw_data),
         attempts=tuple(_view_attempt(error) for error in reversed(errors)),
         history=tuple(view_task(row) for row in detail.history),
     )
@@ -208,8 +214,9 @@ def _view_attempt(error: Mapping[str, Any]) -> AttemptView:
 
 
 def _laid_out(raw_data: str) -> str:
-    """Return JSON with a field a line, or the text as it is when it cannot be read."""
+    """Return JSON with a field a line, or the text as it is when it is cut or grows too long."""
     try:
-        return json.dumps(json.loads(raw_data), indent=2, ensure_ascii=False)
+        laid_out = json.dumps(json.loads(raw_data), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return raw_data
+    return laid_out if len(laid_out) <= _LAID_OUT_LIMIT else raw_data

@@ -171,7 +171,8 @@ def detail_of(row, **changes):
         "errors": (),
         "history": (row,),
     }
-    return TaskDetail(**(parts | changes))
+    parts |= changes
+    return TaskDetail(**({"data_length": len(parts["raw_data"])} | parts))
 
 
 class Screen:

@@ -8,12 +8,14 @@ import typer
 
 from esync.cli.command_list import say_tasks
 from esync.cli.options import Json, Name
-from esync.cli.output import say, say_block, say_json, say_pairs, time_text
+from esync.cli.output import BLOCK_LIMIT, say, say_block, say_json, say_pairs, time_text
 from esync.cli.session import Session
 from esync.cli.values import parse_ids
 from esync.errors import TaskNotFoundError, TaskValueError
 from esync.operations import Operations
 from esync.payload import decode_data
+from esync.snapshot import DETAIL_DATA_LIMIT
+from esync.task_manager import HIGHEST_DATA_LIMIT_BYTES
 
 if TYPE_CHECKING:
     from esync.driver import ConsoleDriver
@@ -41,16 +43,19 @@ def show(
         if key is not None:
             operations = Operations.of_this_user(driver, via="cli")
             ids = (operations.newest(key, name=name).task_id,)
-        detail = get_detail(driver, ids[0])
+        limit = HIGHEST_DATA_LIMIT_BYTES if as_json else BLOCK_LIMIT
+        detail = get_detail(driver, ids[0], data_limit=limit)
     if as_json:
         say_json({"task": detail, "data": _data(detail)})
     else:
         _tell(detail)
 
 
-def get_detail(driver: ConsoleDriver, task_id: Any) -> TaskDetail:
-    """Return a task, or raise TaskNotFoundError."""
-    detail = driver.get_task(task_id)
+def get_detail(
+    driver: ConsoleDriver, task_id: Any, *, data_limit: int = DETAIL_DATA_LIMIT
+) -> TaskDetail:
+    """Return a task with so many characters of its data, or raise TaskNotFoundError."""
+    detail = driver.get_task(task_id, data_limit=data_limit)
     if detail is None:
         raise TaskNotFoundError(f"no task has the id {task_id}")
     return detail
@@ -90,6 +95,8 @@ def _tell(detail: TaskDetail) -> None:
     say("")
     say("data:")
     say_block(detail.raw_data)
+    if detail.is_data_cut:
+        say(f"(cut: all are {detail.data_length:,} characters; --json has them)")
     _tell_errors(detail)
     say("")
     say("requests of this key, newest first:")

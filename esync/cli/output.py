@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 UNREAD = "?"
 """Stands for what there was no time to read."""
 
+BLOCK_LIMIT = 10_000_000
+"""Characters of a text that are printed."""
+
 _PIPE_WIDTH = 10_000
 """Columns when no terminal limits them: programs that read on get whole values."""
 
@@ -37,7 +40,7 @@ def say(text: str) -> None:
 
 def say_block(text: str) -> None:
     """Print lines as they are, except for what would act on a terminal."""
-    _write(visible_block(text, limit=10_000_000).rstrip("\n") + "\n")
+    _write(visible_block(text, limit=BLOCK_LIMIT).rstrip("\n") + "\n")
 
 
 def say_json(value: object) -> None:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 from esync.memory import overview
 from esync.memory.rows import moment
 from esync.memory.store import StorePart
-from esync.snapshot import PENDING, Count, Cursor, Precision, TaskDetail, TaskPage, TaskRow
+from esync.snapshot import (
+    DETAIL_DATA_LIMIT,
+    PENDING,
+    Count,
+    Cursor,
+    Precision,
+    TaskDetail,
+    TaskPage,
+    TaskRow,
+)
 from esync.task import TaskState
 
 if TYPE_CHECKING:
@@ -19,7 +28,6 @@ if TYPE_CHECKING:
     from esync.snapshot import AuditRow, Filter, Overview, WorkerRow
 
 _MESSAGE_LIMIT = 300
-_DATA_LIMIT = 64 * 1024
 _HISTORY_LIMIT = 50
 
 _RUNNING, _PENDING, _FINISHED = range(3)
@@ -71,8 +79,8 @@ class MemoryConsole(StorePart):
             rows.sort(key=lambda row: -row.seq)
             return tuple(self._view(row) for row in rows[:limit])
 
-    def get_task(self, task_id: UUID) -> TaskDetail | None:
-        """Return everything about one task."""
+    def get_task(self, task_id: UUID, *, data_limit: int = DETAIL_DATA_LIMIT) -> TaskDetail | None:
+        """Return everything about one task, with so many characters of its data at most."""
         with self._store.lock:
             row = self._store.rows.get(task_id)
             if row is None:
@@ -81,7 +89,8 @@ class MemoryConsole(StorePart):
             return TaskDetail(
                 row=self._view(row),
                 message=row.message,
-                raw_data=row.raw_data[:_DATA_LIMIT],
+                raw_data=row.raw_data[:data_limit],
+                data_length=len(row.raw_data),
                 errors=tuple(dict(error) for error in row.errors),
                 history=tuple(self._view(other) for other in islice(history, _HISTORY_LIMIT)),
             )

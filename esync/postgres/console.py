@@ -15,7 +15,7 @@ from esync.postgres.listing import KEY_LIMIT, Group, Terms, named_ids, pick, wal
 from esync.postgres.migrate import require_schema
 from esync.postgres.overview import read_overview, read_workers
 from esync.postgres.reading import NAME_LIMIT, PostgresReader
-from esync.snapshot import Count, Precision, TaskDetail, TaskPage
+from esync.snapshot import DETAIL_DATA_LIMIT, Count, Precision, TaskDetail, TaskPage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,13 +109,13 @@ class PostgresConsole(PostgresReader):
                 )
             return _task_rows(read, _find(read, key, names=names, limit=limit))
 
-    def get_task(self, task_id: UUID) -> TaskDetail | None:
-        """Return everything about one task."""
+    def get_task(self, task_id: UUID, *, data_limit: int = DETAIL_DATA_LIMIT) -> TaskDetail | None:
+        """Return everything about one task, with so many characters of its data at most."""
         with self._reading() as read:
-            rows = read.rows("get_task", id=task_id)
+            rows = read.rows("get_task", id=task_id, data_limit=data_limit)
             if not rows:
                 return None
-            ((name, key, message, raw_data, errors),) = rows
+            ((name, key, message, raw_data, data_length, errors),) = rows
             history = _find(read, key, names=[name], limit=HISTORY_LIMIT)
             if task_id not in history:
                 history = [*history[: HISTORY_LIMIT - 1], task_id]
@@ -124,6 +124,7 @@ class PostgresConsole(PostgresReader):
             row=next(row for row in shown if row.task_id == task_id),
             message=message,
             raw_data=raw_data,
+            data_length=data_length,
             errors=tuple(entry(text) for text in reversed(errors)),
             history=shown,
         )

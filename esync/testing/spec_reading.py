@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from esync.snapshot import Count, Filter, Precision
+from esync.snapshot import DETAIL_DATA_LIMIT, Count, Filter, Precision
 from esync.task import TaskState, new_task_id
 from esync.testing.harness import (
     NAME,
@@ -138,7 +138,12 @@ class ReadingSpecification:
 
     def test_long_data_is_cut_in_the_detail(self, harness: Harness) -> None:
         task_id = add(harness.driver, data={"long": "x" * 100_000})
-        assert 60_000 <= len(detail_of(harness.driver, task_id).raw_data) <= 64 * 1024
+        cut = detail_of(harness.driver, task_id)
+        assert len(cut.raw_data) == DETAIL_DATA_LIMIT < 100_000 < cut.data_length
+        whole = harness.driver.get_task(task_id, data_limit=200_000)
+        assert whole is not None
+        assert len(whole.raw_data) == whole.data_length == cut.data_length
+        assert (cut.is_data_cut, whole.is_data_cut) == (True, False)
 
     def test_a_row_says_whether_its_key_has_a_newer_request(self, harness: Harness) -> None:
         worker = Worker(harness.driver)

@@ -9,6 +9,7 @@ import pytest
 from fix_console import FakeDriver, task_row, unread_row, worker_row
 
 from esync.task import TaskState
+from esync.task_manager import TaskManager
 
 HOSTILE = (
     "[/b] [@click=app.quit]x {a} %s \x1b]52;c;eA==\x07 \x1b[2J \x9b31m \x08\r\n\u202egnp.exe \u2066"
@@ -227,6 +228,21 @@ def test_show_by_id_shows_exactly_that_one(cli):
     assert result["task"]["row"]["task_id"] == str(first)
     assert result["data"] == {"a": [1, 2]}
     assert len(result["task"]["history"]) == 2
+
+
+def test_show_has_long_data_whole(cli):
+    cli.queue.add("1", data={"long": "x" * 200_000})
+    assert "x" * 200_000 in cli("show", "1").out
+    assert cli("show", "1", "--json").json["data"] == {"long": "x" * 200_000}
+
+
+def test_show_says_when_data_is_too_long_to_be_printed(cli):
+    producer = TaskManager(cli.queue.driver, data_limit_bytes=20_000_000)
+    producer.add_task("customer.sync", "1", {"long": "x" * 10_000_000})
+    assert "(cut: all are 10,000,011 characters; --json has them)" in cli("show", "1").out
+    result = cli("show", "1", "--json").json
+    assert len(result["data"]["long"]) == 10_000_000
+    assert result["task"]["data_length"] == 10_000_011
 
 
 def test_show_of_a_key_of_several_names_needs_the_name(cli):

@@ -342,6 +342,35 @@ def test_detail_shows_message_attempts_data_and_history():
     on_console(scenario, driver=driver)
 
 
+def test_detail_says_that_its_data_is_cut():
+    row = task_row(1)
+    detail = detail_of(row, raw_data='{"long": "xxxx', data_length=1_000_014)
+    driver = FakeDriver(rows=(row,), details={row.task_id: detail})
+
+    async def scenario(screen):
+        await open_tasks(screen)
+        await screen.press("enter", "right_square_bracket", "right_square_bracket")
+        await screen.see("cut: 1,000,000 more characters; esync show --id")
+        await screen.see('{"long": "xxxx')
+
+    on_console(scenario, driver=driver)
+
+
+def test_detail_has_all_data_however_much_longer_a_field_a_line_is():
+    row = task_row(1)
+    raw_data = '{"n":[' + ",".join(["1"] * 31_000) + ',"end"]}'
+    driver = FakeDriver(rows=(row,), details={row.task_id: detail_of(row, raw_data=raw_data)})
+
+    async def scenario(screen):
+        await open_tasks(screen)
+        await screen.press("enter", "right_square_bracket", "right_square_bracket")
+        await screen.see("lines 1-")
+        await screen.press("w", "end")
+        await screen.see('"end"')
+
+    on_console(scenario, driver=driver)
+
+
 def test_a_request_of_the_history_can_be_opened():
     first, second = task_row(1), task_row(9, state="DONE", message="an older one")
     driver = FakeDriver(

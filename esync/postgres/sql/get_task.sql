@@ -3,7 +3,8 @@ SELECT
     t.task_name,
     t.task_key,
     t.last_attempt_message,
-    left(t.data::text, 65536) AS data,
+    left(d.content, %(data_limit)s::integer) AS data,
+    length(d.content) AS data_length,
     ARRAY(
         SELECT e.entry::text
         FROM jsonb_array_elements(
@@ -13,4 +14,8 @@ SELECT
         LIMIT 20
     ) AS errors
 FROM {table} AS t
+CROSS JOIN LATERAL (
+    SELECT t.data::text AS content
+    OFFSET 0  -- once for both
+) AS d
 WHERE t.{id} = %(id)s::uuid
