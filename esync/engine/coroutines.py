@@ -6,10 +6,13 @@ import asyncio
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+    Step = Callable[[], Coroutine[Any, Any, bool]]
 
 log = logging.getLogger("esync.engine")
 
@@ -27,9 +30,12 @@ class Coroutines:
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closing = False
 
-    def run(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run the coroutine that `make` returns; any thread may call."""
-        self._get_loop().call_soon_threadsafe(self._spawn, make)
+    def run(self, step: Step) -> None:
+        """Perform a step, and again as long as it returns True; any thread may call.
+
+        Each time it has an asyncio task and a context of its own. It must not raise.
+        """
+        self._get_loop().call_soon_threadsafe(self._spawn, step)
 
     def owns_current(self) -> bool:
         """Whether the calling thread is that of the loop."""
@@ -86,15 +92,22 @@ class Coroutines:
             except (SystemExit, KeyboardInterrupt) as exc:
                 log.warning("a handler's task raised %r; the others go on", exc)
 
-    def _spawn(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        task = asyncio.get_running_loop().create_task(make())
+    def _spawn(self, step: Step) -> None:
+        task = asyncio.get_running_loop().create_task(self._perform(step), context=Context())
         self._tasks.add(task)
-        task.add_done_callback(self._end)
 
-    def _end(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if self._is_closing:
-            self._close()
+    async def _perform(self, step: Step) -> None:
+        """Be a task; a callback at its end instead would cost as much as the task itself."""
+        task = asyncio.current_task()
+        is_to_go_on = False
+        try:
+            is_to_go_on = await step()
+        finally:
+            self._tasks.discard(task)
+            if is_to_go_on:
+                self._spawn(step)
+            elif self._is_closing:
+                self._close()
 
     def _close(self) -> None:
         self._is_closing = True

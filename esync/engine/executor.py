@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("esync.engine")
 
-_YIELD_EVERY = 50
-"""Async attempts after which a slot lets the others run, however little they wait."""
-
 
 class ExecutorOwner(Protocol):
     """Where an executor's results go. Every method is quick and callable from any thread."""
@@ -107,7 +104,7 @@ class Executor:
 
     def _start_slot(self, runner: Runner) -> None:
         if runner.is_async:
-            self._coroutines.run(partial(self._drain_async, runner))
+            self._coroutines.run(partial(self._step_async, runner))
         else:
             self._threads.run(partial(self._drain, runner))
 
@@ -124,21 +121,24 @@ class Executor:
         if not is_replaced and runner.is_thirsty:
             self._owner.thirsty(runner)
 
-    async def _drain_async(self, runner: Runner) -> None:
-        done = 0
+    async def _step_async(self, runner: Runner) -> bool:
+        """Be a slot for one attempt; return whether there may be another.
+
+        That one has a task of its own: no attempt finds the context variables of another, nor is
+        cancelled in its place.
+        """
         try:
             while (held := self._next(runner)) is not None:
                 if (task := self._prepare(runner, held)) is not None:
                     await self._perform_async(runner, task)
-                done += 1
-                if done % _YIELD_EVERY == 0:
-                    await asyncio.sleep(0)
+                    return True
         except BaseException:
             runner.drop_slot()
             log.exception("runner %s: a slot failed", runner.name)
-            return
+            return False
         if runner.is_thirsty:
             self._owner.thirsty(runner)
+        return False
 
     def _next(self, runner: Runner) -> Held | None:
         """Return the next claim, or give the slot back."""

@@ -194,7 +194,7 @@ class Scheduler(Service):
         leave_child(self._pid, error)
         self._end(action, worker_id, error)
 
-    async def _run_async(self, action: Action, worker_id: UUID) -> None:
+    async def _run_async(self, action: Action, worker_id: UUID) -> bool:
         error: BaseException | None = None
         try:
             await action.call()
@@ -202,6 +202,7 @@ class Scheduler(Service):
             error = exc
         leave_child(self._pid, error)
         self._end(action, worker_id, error)
+        return False
 
     def _end(self, action: Action, worker_id: UUID, exc: BaseException | None) -> None:
         error = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextvars import ContextVar
 
 import pytest
 from fix_wait import wait_until
@@ -222,6 +223,28 @@ def test_the_loop_survives_what_the_tasks_of_coroutines_raise(bench, error):
     assert detail.row.state == "RETRY"
     assert detail.message.startswith(type(error).__name__)
     bench.wait_state(bench.add("work", "other"), "DONE")
+
+
+def test_what_an_async_attempt_leaves_behind_does_not_meet_the_next_one(bench):
+    tenant = ContextVar("tenant", default="none")
+    earlier = set()
+
+    async def handler(task):
+        for one in earlier:  # as a library that gives up late
+            one.cancel()
+        await asyncio.sleep(0)
+        earlier.add(asyncio.current_task())
+        found = tenant.get()
+        tenant.set(task.key)
+        return found
+
+    bench.handle("work", handler, concurrency=1)
+    bench.producer.add_tasks(("work", f"k{number}") for number in range(100))
+    bench.start()
+    wait_until(lambda: bench.producer.get_task_count() == 0)
+    rows = [bench.driver.find_tasks(f"k{number}")[0] for number in range(100)]
+    assert {(row.state, row.message) for row in rows} == {("DONE", "none")}
+    assert len(earlier) == 100
 
 
 def test_many_quick_coroutines_do_not_starve_a_second_name(bench):
