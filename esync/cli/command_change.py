@@ -12,8 +12,8 @@ from esync.cli.ask import ask, is_typed
 from esync.cli.command_show import get_detail
 from esync.cli.failure import ExitCode
 from esync.cli.options import Error, Ids, Json, Names, Reason, Since, States
-from esync.cli.output import say, say_json
-from esync.cli.session import Session, warn
+from esync.cli.output import say, say_json, warn
+from esync.cli.session import Session
 from esync.cli.values import parse_age, parse_ids, parse_states
 from esync.errors import StateError, TaskNotFoundError, TaskValueError
 from esync.operations import DEFAULT_MAXIMUM, Operations, Target, describe

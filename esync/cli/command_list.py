@@ -8,8 +8,8 @@ import typer
 
 from esync.cli.failure import ExitCode
 from esync.cli.options import Error, Json, Names, Since, States
-from esync.cli.output import say_json, say_table, time_text
-from esync.cli.session import Session, warn
+from esync.cli.output import say_json, say_table, time_text, warn
+from esync.cli.session import Session
 from esync.cli.values import parse_age, parse_states
 from esync.snapshot import PENDING, Filter
 from esync.task import check_key, check_name

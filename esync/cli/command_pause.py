@@ -8,8 +8,8 @@ import typer
 
 from esync.cli.failure import ExitCode
 from esync.cli.options import Json, Reason
-from esync.cli.output import say, say_json
-from esync.cli.session import Session, warn
+from esync.cli.output import say, say_json, warn
+from esync.cli.session import Session
 from esync.cli.values import parse_age
 from esync.operations import Operations, describe
 

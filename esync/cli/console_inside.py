@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from esync.cli.failure import ExitCode
-from esync.cli.headless import leave
 from esync.cli.worker_app import console_side
 from esync.errors import DriverUnavailableError
 from esync.operations import Operations
@@ -43,7 +41,7 @@ class EngineInside:
         return len(self._manager.stop(grace))
 
 
-def show_worker(session: Session, stack: ExitStack, manager: SyncManager) -> None:
+def show_worker(session: Session, stack: ExitStack, manager: SyncManager) -> NoReturn:
     """Show the console over a worker until both have ended; end the process with the exit code."""
     driver = console_side(manager) or stack.enter_context(
         session.open_driver(session.place(), purpose="console")
@@ -51,7 +49,9 @@ def show_worker(session: Session, stack: ExitStack, manager: SyncManager) -> Non
     show_console(driver, title=session.title(), manager=manager)
 
 
-def show_console(driver: ConsoleDriver, *, title: str, manager: SyncManager | None = None) -> None:
+def show_console(
+    driver: ConsoleDriver, *, title: str, manager: SyncManager | None = None
+) -> NoReturn:
     """Show the console until it is left; end the process with its exit code.
 
     A database that is away is shown as such; a schema that does not fit raises SchemaError.
@@ -59,9 +59,10 @@ def show_console(driver: ConsoleDriver, *, title: str, manager: SyncManager | No
     with suppress(DriverUnavailableError):  # the console says so, and waits until it is back
         driver.check_schema()
     if manager is None:
-        end(show(driver, title=title))
+        raise typer.Exit(show(driver, title=title))
     engine = EngineInside(manager)
-    end(show(driver, title=title, engine=engine, grace=manager.settings.grace))
+    code = show(driver, title=title, engine=engine, grace=manager.settings.grace)
+    raise typer.Exit(code)
 
 
 def show(
@@ -70,10 +71,3 @@ def show(
     """Show the console; return its exit code."""
     operations = Operations.of_this_user(driver, via="console")
     return run_console(driver, operations, title=title, engine=engine, grace=grace)
-
-
-def end(code: int) -> NoReturn:
-    """End with an exit code; at once when handlers are left, whose threads would keep us."""
-    if code == ExitCode.STILL_RUNNING:
-        leave(ExitCode.STILL_RUNNING)
-    raise typer.Exit(code)

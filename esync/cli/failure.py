@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from enum import IntEnum
 
+from esync.cli.output import warn
 from esync.config import NoDatabaseError, redact
 from esync.errors import (
     AppError,
@@ -15,9 +15,6 @@ from esync.errors import (
     TaskValueError,
     TooManyTasksError,
 )
-from esync.text import visible_line
-
-_LINE_LIMIT = 4000
 
 
 class ExitCode(IntEnum):
@@ -54,4 +51,4 @@ def report(error: EsyncError, *, migrate_command: str) -> None:
     if isinstance(error, SchemaError):
         # The driver does not know how its queue was named on the command line.
         text = text.replace("`esync migrate`", f"`{migrate_command}`")
-    sys.stderr.write(f"esync: {visible_line(text, limit=_LINE_LIMIT)}\n")
+    warn(text)

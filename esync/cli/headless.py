@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
+
+import typer
 
 from esync.cli.failure import ExitCode
 from esync.config import redact
@@ -57,7 +58,7 @@ def start_logging(level: str) -> None:
 
 
 def run_headless(manager: SyncManager, *, driver: ConsoleDriver | None) -> None:
-    """Run until a signal ends it; with handlers still running at the end, leave by os._exit(5).
+    """Run until a signal ends it; with handlers still running at the end, exit with 5.
 
     `driver` is asked for the schema first, for as long as the database is away; None = the APP
     brought its own driver, and its engine finds out. Raises SchemaError.
@@ -69,7 +70,7 @@ def run_headless(manager: SyncManager, *, driver: ConsoleDriver | None) -> None:
     if left:
         shown = ", ".join(f"{attempt.name} {attempt.key}" for attempt in left[:_SHOWN])
         log.error("left with %d still running: %s", len(left), shown)
-        leave(ExitCode.STILL_RUNNING)
+        raise typer.Exit(ExitCode.STILL_RUNNING)
 
 
 def wait_for_schema(driver: ConsoleDriver) -> bool:
@@ -93,14 +94,6 @@ def wait_for_schema(driver: ConsoleDriver) -> bool:
                     log.warning("database back")
                 return True
     return False
-
-
-def leave(code: ExitCode) -> NoReturn:
-    """End the process at once: a stuck handler's thread would keep a normal exit waiting."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)
 
 
 @contextmanager

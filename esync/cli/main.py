@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
 from importlib import import_module
@@ -14,6 +15,7 @@ import typer
 
 from esync.cli.failure import ExitCode, exit_code_of, report
 from esync.cli.options import called_command, hoist
+from esync.cli.output import flush
 from esync.cli.session import DriverFactory, Session, open_postgres
 from esync.errors import EsyncError
 from esync.version import __version__
@@ -120,18 +122,29 @@ def run(
         directory=Path.cwd(),
         open_driver=open_driver,
     )
+    code = _call(commands, arguments, session)
+    # With Python's own flush at its end, what cannot be written changes the exit code.
+    flush(sys.stdout)
+    flush(sys.stderr)
+    if code == ExitCode.STILL_RUNNING:
+        logging.shutdown()
+        os._exit(code)  # Python would wait for the threads of the handlers
+    sys.exit(code)
+
+
+def _call(commands: typer.Typer, arguments: Sequence[str], session: Session) -> int:
     try:
-        commands(
-            hoist(arguments),
-            prog_name=commands.info.name,
-            obj=session,
-        )
+        commands(hoist(arguments), prog_name=commands.info.name, obj=session)
     except EsyncError as error:
         report(error, migrate_command=session.migrate_command())
-        sys.exit(exit_code_of(error))
+        return exit_code_of(error)
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
-    sys.exit(ExitCode.DONE)
+        return _INTERRUPTED
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise  # an APP's own
+        return end.code
+    return ExitCode.DONE
 
 
 def _prepare_streams() -> None:

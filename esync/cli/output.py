@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 from uuid import UUID
 
 from esync.errors import EsyncError
@@ -31,6 +31,25 @@ _PIPE_WIDTH = 10_000
 _GAP = 2
 _LEAST_TEXT = 12
 """Columns that a text keeps while there is something else to leave out."""
+
+
+def flush(stream: TextIO, text: str = "") -> OSError | None:
+    """Write to a stream and flush it; after an error, which is returned, all goes nowhere.
+
+    Whoever read a pipe (`| head`) has seen enough, and Python would flush once more at its end.
+    """
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as exc:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return exc
+    return None
+
+
+def warn(text: str) -> None:
+    """Print one line on stderr; that nobody reads it stops nothing."""
+    flush(sys.stderr, f"esync: {visible_line(text, limit=4000)}\n")
 
 
 def say(text: str) -> None:
@@ -162,12 +181,7 @@ def say_pairs(pairs: Mapping[str, str]) -> None:
 
 
 def _write(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as exc:
-        # Python flushes once more at its end: let that go nowhere instead of raising again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(exc, BrokenPipeError):  # whoever read (`| head`) has seen enough
-            msg = f"the output cannot be written: {exc.strerror}"
-            raise EsyncError(msg) from exc
+    error = flush(sys.stdout, text)
+    if error is not None and not isinstance(error, BrokenPipeError):
+        msg = f"the output cannot be written: {error.strerror}"
+        raise EsyncError(msg) from error

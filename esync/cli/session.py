@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from esync import config
-from esync.text import visible_line
+from esync.cli.output import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -119,8 +118,3 @@ def serve(place: Place) -> Iterator[str]:
 
     with start_embedded() as server:
         yield server.dsn()
-
-
-def warn(message: str) -> None:
-    """Say something on stderr that changes nothing."""
-    sys.stderr.write(f"esync: {visible_line(message, limit=2000)}\n")

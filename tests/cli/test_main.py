@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -170,6 +171,24 @@ def test_a_reader_that_left_is_no_error():
     with writer.stderr:
         assert writer.stderr.read() == b""
     assert writer.wait(30) == 0
+
+
+@pytest.mark.parametrize("stderr", ["broken", "full"])
+def test_what_cannot_be_told_on_stderr_changes_nothing(stderr):
+    reading, broken = os.pipe()
+    os.close(reading)
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "esync", "add", "n", "k", "--data", "{"],
+            stderr=broken if stderr == "broken" else full,
+            env=os.environ | {"ESYNC_DSN": "host=x"},
+            check=False,
+        )
+    finally:
+        os.close(broken)
+        os.close(full)
+    assert done.returncode == 2
 
 
 @pytest.mark.parametrize(

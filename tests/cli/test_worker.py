@@ -103,6 +103,34 @@ def test_the_end_of_the_grace_with_handlers_running_exits_5(work, database, driv
     assert driver.list_workers()[0].is_leaving
 
 
+LENDER = """
+from contextlib import contextmanager
+from esync.cli.main import main
+from esync.cli.session import open_postgres
+
+@contextmanager
+def lend(place, *, purpose):
+    try:
+        with open_postgres(place, purpose=purpose) as driver:
+            yield driver
+    finally:
+        print("given back")  # as the embedded PostgreSQL, which stops then
+
+main(open_driver=lend)
+"""
+
+
+def test_what_was_lent_is_given_back_before_exit_code_5(spawn, folder, paths, database, driver):
+    (folder / "lender.py").write_text(LENDER)
+    task_id = TaskManager(driver).add_task("slow", "1", {"seconds": 600})
+    command = ("worker", "worker_app:app", "--headless", "--grace", "200ms")
+    process = spawn(*command, dsn=database, module="lender", env={"PYTHONPATH": paths})
+    wait_until(lambda: state_of(driver, task_id) == "IN PROGRESS", 20)
+    process.signal(signal.SIGTERM)
+    assert process.wait() == 5
+    assert process.stdout == "given back\n"
+
+
 def test_settings_reach_the_worker_option_before_environment(work, database, driver):
     work(database, "--lease", "7s", ESYNC_LEASE="9")
     assert wait_for_worker(driver)[0].lease_seconds == pytest.approx(7)
