@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from esync.config import find_dsn, find_table
+from esync.config import EMBEDDED, find_dsn, find_table
 from esync.postgres.actions import PostgresActions
 from esync.postgres.console import PostgresConsole
 from esync.postgres.producer import PostgresProducer
@@ -13,6 +13,8 @@ from esync.postgres.runner import PostgresRunner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from esync.postgres.embedded import EmbeddedServer
 
 
 class PostgresDriver(PostgresProducer, PostgresRunner, PostgresConsole, PostgresActions):
@@ -31,14 +33,32 @@ class PostgresDriver(PostgresProducer, PostgresRunner, PostgresConsole, Postgres
         purpose: what stands behind `esync:<kind>:` in the application_name.
     """
 
+    _server: EmbeddedServer | None = None
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> PostgresDriver:
         """Return a driver for the database that the environment names.
 
         Read in this order: ESYNC_DSN, DATABASE_URL, DB_HOST with DB_USER, DB_PASS and DB_DB, then
-        libpq's PG* variables; ESYNC_TABLE or DB_TABLE and ESYNC_SCHEMA for the table. Raises
-        SettingError when no database is named.
+        libpq's PG* variables; ESYNC_TABLE or DB_TABLE and ESYNC_SCHEMA for the table. `embedded`
+        is the PostgreSQL of the `embedded` extra, which runs until the driver is closed or the
+        process ends. Raises SettingError when no database is named.
         """
         environ = os.environ if environ is None else environ
         schema, table = find_table(schema=None, table=None, environ=environ)
-        return cls(find_dsn(None, environ), schema=schema, table=table)
+        dsn = find_dsn(None, environ)
+        if dsn != EMBEDDED:
+            return cls(dsn, schema=schema, table=table)
+        from esync.postgres.embedded import start_embedded  # noqa: PLC0415 - an extra
+
+        server = start_embedded()
+        driver = cls(server.dsn(), schema=schema, table=table)
+        driver._server = server
+        return driver
+
+    def close(self) -> None:
+        """Close every connection; the driver may be used again and then reconnects."""
+        super().close()
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,9 @@ import pytest
 from fix_spawn import clean_environment
 from fix_wait import wait_until
 
-from esync.errors import DriverUnavailableError, SettingError
+from esync.errors import DriverUnavailableError, SchemaError, SettingError
 from esync.postgres import embedded
+from esync.postgres.driver import PostgresDriver
 from esync.postgres.embedded import EXTRA_MISSING, start_embedded
 from esync.postgres.installation import Installation, Readiness
 
@@ -108,6 +110,22 @@ def test_server_is_postgresql_18_and_ignores_letter_case_beyond_ascii(folder):
         dsn = server.dsn()
         assert ask(dsn, "SHOW server_version").startswith("18.")
         assert ask(dsn, "SELECT 'ÄÖÜ' ILIKE 'äöü'") is True
+
+
+def test_a_driver_by_the_environment_has_the_server_until_it_is_closed(
+    used_folder, empty_folder, monkeypatch
+):
+    home = empty_folder / "esync" / "postgres"
+    home.mkdir(parents=True)
+    empty_folder.chmod(0o711)
+    copy_folder(used_folder, home)
+    monkeypatch.setattr(embedded, "ROOT_FOLDER", home)
+    monkeypatch.setenv("XDG_DATA_HOME", str(empty_folder))  # of a user who is not root
+    with closing(PostgresDriver.from_env({"ESYNC_DSN": "embedded"})) as driver:
+        with pytest.raises(SchemaError, match="esync migrate"):
+            driver.get_task_count()
+        assert (home / "data" / "postmaster.pid").exists()
+    assert not (home / "data" / "postmaster.pid").exists()
 
 
 def test_socket_lies_where_nobody_else_may_enter(folder):
