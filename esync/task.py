@@ -166,9 +166,9 @@ def system_user() -> str:
         return f"uid{os.getuid()}"
 
 
-def check_name(name: str) -> str:
-    """Return the task name if it may be one, else raise TaskValueError."""
-    return _check_text("task name", name)
+def check_name(name: str, *, what: str = "task name") -> str:
+    """Return a name of a task, or of `what`, if it may be one, else raise TaskValueError."""
+    return _check_text(what, name)
 
 
 def check_key(key: str) -> str:

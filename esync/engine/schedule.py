@@ -56,8 +56,9 @@ class Action:
     ) -> None:
         self.call, self.is_async = find_call(action, "action", arguments=0)
         self.interval = check_interval("interval", interval)
-        self.name = check_name(name if name is not None else _name_of(action))
-        self.stream = stream if stream is not None else _stream_of(action)
+        self.name = check_name(name if name is not None else _name_of(action), what="action name")
+        stream = stream if stream is not None else _stream_of(action)
+        self.stream = None if stream is None else check_name(stream, what="stream")
         self.ask_at = 0.0
         """time.monotonic() at which to ask whether it is to run."""
         self.started: float | None = None

@@ -185,7 +185,7 @@ class SyncManager:
             timeout=None if timeout is None else to_seconds("timeout", timeout),
             concurrency=concurrency,
             limit=limit,
-            stream=None if stream is None else check_name(stream),
+            stream=None if stream is None else check_name(stream, what="stream"),
             max_attempts=max_attempts,
             on_timeout=to_on_timeout(on_timeout),
             max_stuck=max_stuck,

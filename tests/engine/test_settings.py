@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from datetime import timedelta
 from functools import partial
@@ -171,6 +172,28 @@ def test_the_decorator_registers_and_returns_the_function(manager):
     assert push.__name__ == "push"
     registration = manager._registrations["work"]
     assert (registration.settings.limit, registration.settings.stream) == (1, "netsuite")
+
+
+@pytest.mark.parametrize(
+    ("stream", "text"),
+    [
+        ("", "stream must not be empty"),
+        ("x" * 65, "stream must have at most 64 characters, got 65"),
+        (7, "stream must be a str, got int"),
+        ("a\x00", "stream must not contain control characters, got U+0000"),
+    ],
+)
+def test_a_bad_stream_is_refused_of_handlers_and_actions(manager, stream, text):
+    with pytest.raises(TaskValueError, match=re.escape(text)):
+        register(manager, stream=stream)
+    with pytest.raises(TaskValueError, match=re.escape(text)):
+        manager.schedule(print, 1, stream=stream)
+    assert (manager.names, manager._actions) == ((), {})
+
+
+def test_a_bad_name_of_an_action_is_refused(manager):
+    with pytest.raises(TaskValueError, match="action name must have at most 64 characters"):
+        manager.schedule(print, 1, name="x" * 65)
 
 
 def test_an_error_handler_must_be_callable(manager):
