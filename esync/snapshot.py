@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from esync.task import TaskState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -290,3 +291,14 @@ class AuditRow:
     matched: int
     changed: int
     skipped: int
+
+
+def rate_per_minute(buckets: Sequence[int], *, second: int) -> int:
+    """Return how many there were in the last minute, out of counts per minute of the clock.
+
+    The current minute is only `second` seconds old: the rest comes from the one before it.
+    """
+    if not buckets:
+        return 0
+    before = buckets[-2] if len(buckets) > 1 else 0
+    return round(buckets[-1] + before * (60 - second) / 60)

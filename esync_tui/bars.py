@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from esync.problems import Severity
+from esync.snapshot import rate_per_minute
 from esync_tui.text import (
     Piece,
     Pieces,
@@ -14,7 +15,6 @@ from esync_tui.text import (
     duration,
     fit,
     format_count,
-    rate_per_minute,
     running_count,
     spread,
     width_of,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from esync.snapshot import rate_per_minute
 from esync.task import TaskState
 from esync.text import age
 from esync_tui.spark import chart, spark
@@ -14,7 +15,6 @@ from esync_tui.text import (
     duration,
     format_count,
     quoted,
-    rate_per_minute,
     running_count,
     state_glyph,
     state_tone,

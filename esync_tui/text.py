@@ -16,7 +16,7 @@ from esync.task import TaskState
 from esync.text import age, visible_block, visible_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from datetime import datetime
 
 
@@ -127,17 +127,6 @@ def clock(moment: datetime | None) -> str:
 def stamp(moment: datetime | None) -> str:
     """Return a moment with its date, in UTC."""
     return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}Z"
-
-
-def rate_per_minute(buckets: Sequence[int], *, second: int) -> int:
-    """Return how many there were in the last minute, out of counts per minute of the clock.
-
-    The current minute is only `second` seconds old: the rest comes from the one before it.
-    """
-    if not buckets:
-        return 0
-    before = buckets[-2] if len(buckets) > 1 else 0
-    return round(buckets[-1] + before * (60 - second) / 60)
 
 
 def state_tone(state: str) -> str:

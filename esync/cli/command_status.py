@@ -19,14 +19,13 @@ from esync.cli.output import (
 )
 from esync.cli.session import Session
 from esync.problems import find_problems
+from esync.snapshot import rate_per_minute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from esync.problems import Problem
     from esync.snapshot import LastMessage, NameRow, Overview, WorkerRow
-
-_RATE_MINUTES = 5
 
 _STATUS_HEADERS = (
     "NAME", ">READY", "~>SCHEDULED", ">RUNNING", ">RETRY", ">FAILED", ">OLDEST", ">DONE/MIN",
@@ -66,15 +65,11 @@ def workers(ctx: typer.Context, *, as_json: Json = False) -> None:
         say("no worker is running")
 
 
-def rate(done: Sequence[int]) -> float:
-    """Return how many a minute, over the last whole minutes; the current one is not over yet."""
-    whole = done[-_RATE_MINUTES - 1 : -1]
-    return sum(whole) / len(whole) if whole else 0.0
-
-
 def _tell(overview: Overview, problems: Sequence[Problem]) -> None:
     if overview.names:
-        say_table(_STATUS_HEADERS, [_name_cells(row) for row in overview.names])
+        say_table(
+            _STATUS_HEADERS, [_name_cells(row, second=overview.at.second) for row in overview.names]
+        )
     elif overview.is_partial:
         say("no worker has registered a task name yet, and what the queue holds could not be read")
     else:
@@ -85,7 +80,7 @@ def _tell(overview: Overview, problems: Sequence[Problem]) -> None:
         say(f"{problem.severity}: {problem.text}")
 
 
-def _name_cells(row: NameRow) -> tuple[str, ...]:
+def _name_cells(row: NameRow, *, second: int) -> tuple[str, ...]:
     return (
         row.name,
         count_text(row.ready),
@@ -94,7 +89,7 @@ def _name_cells(row: NameRow) -> tuple[str, ...]:
         count_text(row.retry),
         count_text(row.failed),
         UNREAD if row.is_unread else age_text(row.oldest_seconds),
-        f"{rate(row.done):,.1f}",
+        f"{rate_per_minute(row.done, second=second):,}",
         "-" if row.average_seconds is None else f"{row.average_seconds:.3f}s",
         str(row.workers),
         _runner_text(row),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from fix_console import FakeDriver, task_row, unread_row, worker_row
+from fix_console import FakeDriver, name_row, task_row, unread_row, worker_row
 
 from esync.task import TaskState
 from esync.task_manager import TaskManager
@@ -67,6 +68,12 @@ def test_status_as_json(cli):
     assert (row["name"], row["failed"]) == ("customer.sync", {"value": 1, "precision": "exact"})
     assert row["last"]["message"] == HOSTILE
     assert result.json["problems"] == []
+
+
+def test_status_has_the_rate_of_the_last_minute(cli):
+    at = datetime(2026, 11, 27, 12, 0, 30, tzinfo=UTC)
+    cli.queue.driver = FakeDriver(names=(name_row(done=(0, 0, 60, 30)),), at=at)
+    assert columns(cli("status").out)[0]["DONE/MIN"] == "60"
 
 
 @pytest.fixture

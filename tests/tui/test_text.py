@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from esync.snapshot import Count, Filter, Precision
+from esync.snapshot import Count, Filter, Precision, rate_per_minute
 from esync.task import TaskState
 from esync.text import age
 from esync_tui.query import FilterError, format_filter, parse_filter
@@ -22,7 +22,6 @@ from esync_tui.text import (
     duration,
     fit,
     format_count,
-    rate_per_minute,
     shown,
     spread,
     stamp,
