@@ -86,6 +86,10 @@ class Picture:
     gone_id: UUID | None = None
     """The task that was wanted and does not exist (any more)."""
 
+    def matched_by(self, where: Filter) -> Count | None:
+        """Return how many tasks match a filter; None until a page of it was read."""
+        return self.matched if self.page is not None and self.page.where == where else None
+
 
 class Poller(threading.Thread):
     """Reads until it is stopped. `on_picture` is called from this thread, once until `take`."""

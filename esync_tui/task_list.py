@@ -112,7 +112,7 @@ def _count_of(tab: TaskState | None, where: Filter, state: State) -> Count | Non
 
 def filter_line(where: Filter, state: State, width: int) -> Pieces:
     """Return the filter, and how many tasks match."""
-    matched = state.picture.matched
+    matched = state.picture.matched_by(where)
     right = "" if matched is None else f"{format_count(matched)} match "
     terms = format_filter(where)
     left = (Piece(" / "), Piece(terms, "key")) if terms else (Piece(" / everything", "muted"),)

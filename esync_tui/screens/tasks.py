@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
     from textual.widget import Widget
 
-    from esync.snapshot import Cursor
+    from esync.snapshot import Count, Cursor
     from esync_tui.state import State
     from esync_tui.views import PageView, TaskView
 
@@ -236,6 +236,10 @@ class TasksScreen(ConsoleScreen):
     def _has_pane(self) -> bool:
         return self.size.width >= _PANE_FROM and not self._is_pane_off
 
+    @property
+    def _matched(self) -> Count | None:
+        return None if self.state is None else self.state.picture.matched_by(self.where)
+
     def _is_wanted(self, page: PageView) -> bool:
         after = self._after[-1] if self._after else None
         return page.where == self.where and page.after == after
@@ -331,7 +335,7 @@ class TasksScreen(ConsoleScreen):
     def _place_line(self, width: int) -> Pieces:
         first, last = self.query_one(Table).seen
         offset = PAGE * len(self._after)
-        matched = None if self.state is None else self.state.picture.matched
+        matched = self._matched
         total = "…" if matched is None else format_count(matched)
         text = f" rows {first + offset}-{last + offset} of {total}" if last else " no rows"
         if self._page is not None and self._page.next is not None:
@@ -353,7 +357,7 @@ class TasksScreen(ConsoleScreen):
 
     def _marks(self) -> Pieces:
         if self._is_all_meant:
-            matched = None if self.state is None else self.state.picture.matched
+            matched = self._matched
             count = "" if matched is None else f"{format_count(matched)} "
             return (Piece(f"all {count}matching meant", "mark"), Piece(" · \\ none", "muted"))
         marked = f"{len(self._marked)} marked"

@@ -72,6 +72,22 @@ def test_a_filter_line_is_read_and_asked_for():
     on_console(scenario, driver=driver)
 
 
+def test_how_many_match_is_not_told_of_another_filter():
+    driver = FakeDriver(rows=rows(2), matched=Count(412))
+
+    async def scenario(screen):
+        await open_tasks(screen)
+        await screen.see("412 match")
+        driver.page_error = DriverUnavailableError("too slow")
+        await screen.press("slash")
+        await screen.type("name:b")
+        await screen.press("enter")
+        await screen.see("not read again: too slow")
+        assert "412" not in screen.text
+
+    on_console(scenario, driver=driver)
+
+
 def test_a_filter_that_cannot_be_read_says_where():
     driver = FakeDriver(rows=rows(2))
 
