@@ -181,6 +181,13 @@ class Console(App[int]):
         elif not isinstance(self.screen, ModalScreen):
             self.ask(AskScreen(question), self._leave_if)
 
+    def action_suspend(self) -> None:
+        """Let the shell stop this process until it is brought back."""
+        if self._room is None:
+            self.action_suspend_process()
+        else:
+            self.tell("not suspended: its tasks would be given to others; q leaves", tone="warning")
+
     def action_show(self, mode: str) -> None:
         """Go to a screen; on its own tab, back to its list."""
         if self.current_mode == mode:

@@ -41,6 +41,11 @@ EVERYWHERE = (
         help="Leave the console; an engine inside is asked to finish first.",
     ),
     Key(
+        id="suspend", keys="ctrl+z", shown="^z", action="app.suspend", label="suspend",
+        help="Go back to the shell until fg; not with an engine inside, which would stand still.",
+        is_hinted=False,
+    ),
+    Key(
         id="freeze", keys="f", shown="f", action="app.freeze", label="freeze",
         help="Let the lists stand still, or live again.",
     ),

@@ -115,10 +115,14 @@ def test_the_worker_runs_under_its_console_and_ends_with_it(terminal, database, 
     assert process.shown.rstrip().endswith("\x1b[?25h") or "\x1b[?1049l" in process.shown
 
 
-def test_a_console_that_the_shell_brings_back_draws_everything(terminal, database):
+@pytest.mark.parametrize("by", ["signal", "key"])
+def test_a_console_that_the_shell_brings_back_draws_everything(terminal, database, by):
     process = terminal(module="esync.cli.console", dsn=database)
     wait_until(lambda: "Overview" in process.shown and "LIVE" in process.shown, 20)
-    process.popen.send_signal(signal.SIGTSTP)
+    if by == "key":
+        process.press("\x1a")
+    else:
+        process.popen.send_signal(signal.SIGTSTP)
     os.waitid(os.P_PID, process.popen.pid, os.WSTOPPED | os.WNOWAIT)
     before = len(process.shown)
     process.popen.send_signal(signal.SIGCONT)

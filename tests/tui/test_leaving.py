@@ -58,6 +58,15 @@ def test_control_c_twice_leaves():
     assert on_console(scenario) == 0
 
 
+def test_a_console_with_an_engine_inside_is_not_suspended():
+    async def scenario(screen):
+        await screen.press("ctrl+z")
+        await screen.see("not suspended: its tasks would be given to others; q leaves")
+        await screen.press("q")
+
+    assert on_console(scenario, engine=FakeEngine()) == 0
+
+
 def test_an_engine_without_running_handlers_is_stopped_unasked():
     engine = FakeEngine()
 
