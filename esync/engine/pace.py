@@ -32,7 +32,10 @@ _STREAM_RATE = 200
 on to poll for half of that."""
 _STREAM_BURST = _STREAM_RATE * _RATE_SECONDS
 _STREAM_CLAIMS = 5
-"""Of one pop count so many at most: what comes by the hundred is a backlog that is worked off."""
+_STREAM_PAUSE = 0.1
+"""Of one pop count so many claims at most, or as many as twice the rate brings since the last, but
+in no more than so many seconds: what comes by the hundred at once is a backlog that is worked off,
+what slow pops find by the hundred again and again is a stream."""
 _STREAM_POLL = 0.005
 _STREAM_RATIO = 4
 """The pause is so many times as long as a pop: a fleet that polls must not keep the lock busy."""
@@ -73,6 +76,7 @@ class Pace:
         self._is_taken_out = False
         self._counted_since = 0.0
         self._claimed = 0
+        self._noted_at = 0.0
         self._rate = 0.0
         self._empty_pops = 0
         self._cursor = Cursor(_PLACE_SECONDS)
@@ -303,7 +307,8 @@ class Pace:
         if elapsed >= _RATE_SECONDS or self._claimed >= _STREAM_BURST:
             self._rate = self._claimed / elapsed if elapsed else math.inf
             self._claimed, self._counted_since = 0, now
-        self._claimed += min(claims, _STREAM_CLAIMS)
+        pause, self._noted_at = min(now - self._noted_at, _STREAM_PAUSE), now
+        self._claimed += min(claims, max(_STREAM_CLAIMS, int(2 * _STREAM_RATE * pause)))
 
     def _is_streaming(self, now: float) -> bool:
         """Whether tasks come so fast, one by one, that the next will be there at the next look."""

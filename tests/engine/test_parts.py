@@ -449,6 +449,22 @@ def test_who_leaves_the_sleepers_pops_again():
     assert pace.is_due(0.26)
 
 
+def test_a_stream_that_slow_pops_find_by_the_hundred_is_one():
+    pace = Pace()
+    pace.note_pop(100.0, claims=0, is_exhausted=True)
+    pace.sleep()
+    pace.note_pop(110.0, claims=700, is_exhausted=True)
+    assert not pace.is_busy(110.0)  # so far it may have been a bulk
+    for tick in range(1, 4):
+        pace.note_pop(110 + tick / 10, claims=500, is_exhausted=True)
+    assert pace.is_busy(110.3)
+    pace.wake(110.3)
+    for tick in range(4, 40):
+        pace.begin(110 + tick / 10 - 0.05)
+        pace.note_pop(110 + tick / 10, claims=500, is_exhausted=True)
+        assert not pace.rest(110 + tick / 10)  # it polls: more will come
+
+
 def test_a_stream_that_ended_leaves_a_runner_among_the_sleepers():
     pace = Pace()
     pace.sleep()
