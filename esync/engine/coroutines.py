@@ -7,7 +7,7 @@ import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -19,6 +19,18 @@ log = logging.getLogger("esync.engine")
 _THREAD_PREFIX = "esync-to-thread"
 
 
+class _StepTask(asyncio.Task[None]):
+    """A task of ours; before it has begun it cannot be cancelled, or nobody would learn of it.
+
+    A handler may cancel `asyncio.all_tasks()`.
+    """
+
+    has_begun = False
+
+    def cancel(self, msg: object = None) -> bool:
+        return self.has_begun and super().cancel(msg)
+
+
 class Coroutines:
     """Runs coroutines in its own thread, which is started by the first one."""
 
@@ -27,7 +39,7 @@ class Coroutines:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         # Only the loop's thread uses these.
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[_StepTask] = set()
         self._is_closing = False
 
     def run(self, step: Step) -> None:
@@ -93,12 +105,13 @@ class Coroutines:
                 log.warning("a handler's task raised %r; the others go on", exc)
 
     def _spawn(self, step: Step) -> None:
-        task = asyncio.get_running_loop().create_task(self._perform(step), context=Context())
-        self._tasks.add(task)
+        loop = asyncio.get_running_loop()
+        self._tasks.add(_StepTask(self._perform(step), loop=loop, context=Context()))
 
     async def _perform(self, step: Step) -> None:
         """Be a task; a callback at its end instead would cost as much as the task itself."""
-        task = asyncio.current_task()
+        task = cast("_StepTask", asyncio.current_task())
+        task.has_begun = True
         is_to_go_on = False
         try:
             is_to_go_on = await step()

@@ -247,6 +247,23 @@ def test_what_an_async_attempt_leaves_behind_does_not_meet_the_next_one(bench):
     assert len(earlier) == 100
 
 
+def test_a_handler_that_cancels_every_task_costs_no_slot(bench):
+    async def handler(task):
+        await asyncio.sleep(0)
+        if task.key == "bad" and task.attempt == 1:
+            for one in asyncio.all_tasks():
+                one.cancel()
+            await asyncio.sleep(0)
+
+    bench.handle("work", handler, concurrency=4, interval=0.01)
+    bench.producer.add_tasks(("work", f"k{number}") for number in range(200))
+    bench.add("work", "bad")
+    bench.producer.add_tasks(("work", f"l{number}") for number in range(200))
+    bench.start()
+    wait_until(lambda: bench.producer.get_task_count() == 0)
+    assert bench.driver.find_tasks("bad")[0].attempts == 2
+
+
 def test_many_quick_coroutines_do_not_starve_a_second_name(bench):
     async def quick(_task):
         return None
