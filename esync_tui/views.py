@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esync.problems import Problem, Severity, find_problems
 from esync.snapshot import DETAIL_DATA_LIMIT
+from esync.text import MESSAGE_LIMIT_BYTES
 from esync_tui.text import shown, shown_lines
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def _view_attempt(error: Mapping[str, Any]) -> AttemptView:
         outcome=shown(str(error.get("outcome", "")), limit=40),
         seconds=f"{seconds:.1f}s" if isinstance(seconds, int | float) else "-",
         worker=shown(str(error.get("worker", ""))),
-        message=shown(str(error.get("message", ""))),
+        message=shown(str(error.get("message", "")), limit=MESSAGE_LIMIT_BYTES),
         traceback=tuple(shown_lines(str(error.get("traceback") or ""))),
     )
 

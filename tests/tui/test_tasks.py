@@ -358,6 +358,21 @@ def test_detail_shows_message_attempts_data_and_history():
     on_console(scenario, driver=driver)
 
 
+def test_detail_has_the_whole_message_of_every_attempt():
+    row = task_row(1)
+    error = {"attempt": 1, "outcome": "RETRY", "message": "x" * 4000 + " the reason"}
+    driver = FakeDriver(rows=(row,), details={row.task_id: detail_of(row, errors=(error,))})
+
+    async def scenario(screen):
+        await open_tasks(screen)
+        await screen.press("enter", "right_square_bracket")
+        await screen.see("lines 1-")
+        await screen.press("w", "end")
+        await screen.see("the reason")
+
+    on_console(scenario, driver=driver)
+
+
 def test_detail_says_that_its_data_is_cut():
     row = task_row(1)
     detail = detail_of(row, raw_data='{"long": "xxxx', data_length=1_000_014)
