@@ -180,24 +180,27 @@ def wrap(pieces: Pieces, width: int) -> list[Pieces]:
     if width < 1 or cell_len(text) <= width:
         return [pieces]
     lines: list[Pieces] = []
-    while cell_len(text) > width:
-        line = _head(text, width)
+    start = 0
+    while start < len(text):
+        end = _line_end(text, start, width=width)
+        line = text[start:end]
         lines.append((Piece(line.rstrip(" ") if line.strip() else line, tone),))
-        text = text[len(line) :]
-    return [*lines, (Piece(text, tone),)]
+        start = end
+    return lines
 
 
-def _head(text: str, width: int) -> str:
-    """Return the beginning of a text that fits, up to a space if there is one in its last third."""
-    cells = end = 0
-    for char in text:
-        cells += cell_len(char)
+def _line_end(text: str, start: int, *, width: int) -> int:
+    """Return where a line ends that fits: after a space if there is one in its last third."""
+    cells = 0
+    for end in range(start, len(text)):
+        cells += cell_len(text[end])
         if cells > width:
             break
-        end += 1
-    end = max(1, end)
-    space = text.rfind(" ", 2 * end // 3, end + 1)
-    return text[: space + 1] if space > 0 else text[:end]
+    else:
+        return len(text)
+    end = max(start + 1, end)
+    space = text.rfind(" ", start + 2 * (end - start) // 3, end + 1)
+    return space + 1 if space > start else end
 
 
 def _compact(value: int) -> str:

@@ -367,7 +367,7 @@ def test_detail_has_the_whole_message_of_every_attempt():
         await open_tasks(screen)
         await screen.press("enter", "right_square_bracket")
         await screen.see("lines 1-")
-        await screen.press("w", "end")
+        await screen.press("end")
         await screen.see("the reason")
 
     on_console(scenario, driver=driver)
@@ -396,7 +396,7 @@ def test_detail_has_all_data_however_much_longer_a_field_a_line_is():
         await open_tasks(screen)
         await screen.press("enter", "right_square_bracket", "right_square_bracket")
         await screen.see("lines 1-")
-        await screen.press("w", "end")
+        await screen.press("end")
         await screen.see('"end"')
 
     on_console(scenario, driver=driver)
