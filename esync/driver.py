@@ -307,8 +307,10 @@ class ConsoleDriver(Protocol):
     ) -> tuple[TaskRow, ...]:
         """Return the requests of a key in every state, newest first."""
 
-    def get_task(self, task_id: UUID, *, data_limit: int = DETAIL_DATA_LIMIT) -> TaskDetail | None:
-        """Return everything about one task, with so many characters of its data at most."""
+    def get_task(
+        self, task_id: UUID, *, data_limit: int | None = DETAIL_DATA_LIMIT
+    ) -> TaskDetail | None:
+        """Return everything about one task, with so many characters of its data; None = all."""
 
     def list_workers(self) -> tuple[WorkerRow, ...]:
         """Return the workers, dead ones that were not rescued yet included."""

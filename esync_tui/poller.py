@@ -114,6 +114,7 @@ class Poller(threading.Thread):
         self._is_announced = False
         # Only this thread touches what follows.
         self._read: Wanted = Wanted()
+        self._counted: Filter | None = None
         self._cost = 0.0
         self._overhead = float("inf")
 
@@ -164,7 +165,7 @@ class Poller(threading.Thread):
                 return
         is_new_list = (wanted.where, wanted.after) != (before.where, before.after)
         if wanted.where is not None and (is_due or is_new_list):
-            self._read_page(wanted, is_count_due=is_asked or wanted.where != before.where)
+            self._read_page(wanted, is_count_due=is_asked or wanted.where != self._counted)
         if wanted.task_id is not None and (is_due or wanted.task_id != before.task_id):
             self._read_detail(wanted.task_id)
         if is_due:
@@ -195,6 +196,7 @@ class Poller(threading.Thread):
             page = self._driver.list_tasks(where, limit=PAGE, after=wanted.after)
             view = view_page(page, where=where, after=wanted.after)
             if is_count_due:
+                self._counted = where
                 self._publish(page=view, page_error=None, matched=None)
                 self._publish(matched=self._driver.count_tasks(where, cap=MATCH_CAP))
             else:

@@ -26,11 +26,11 @@ _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _TERM = re.compile(rf'(?:{_QUOTED}|[^\s"])+(?!\S)', re.DOTALL)
 _WORD = re.compile(r"([a-z]+):")
 _PIECE = re.compile(rf'{_QUOTED}|,|[^",]+', re.DOTALL)
-_ESCAPE = re.compile(r'\\(?:(?P<itself>["\\])|u\{(?P<code>[0-9a-f]{1,6})\})')
+_ESCAPE = re.compile(r'\\(?:(?P<itself>["\\])|u\{(?P<code>[0-9a-fA-F]{1,6})\})')
 _UNSTORED = re.compile(r"[\x00\ud800-\udfff]")
 _NEEDS_QUOTES = re.compile(r'[\s:,"*]')
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SPAN = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+_SPAN = re.compile(r"(\d{1,9}(?:\.\d+)?)([smhd])", re.ASCII)
 _STATES = {state.value.replace(" ", "").lower(): state for state in TaskState} | {
     "running": TaskState.IN_PROGRESS,
     "inprogress": TaskState.IN_PROGRESS,
@@ -112,7 +112,10 @@ def _add(where: Filter, term: str) -> tuple[Filter, str]:
     if not all(value.parts):
         msg = f"{name}: must not be empty"
         raise ValueError(msg)
-    if name == "key" and value.is_start:
+    if value.is_start:
+        if name != "key":
+            msg = f"{name}: only a key may end with *; in quotes it means itself"
+            raise ValueError(msg)
         return _add_start(where, value)
     return _READERS[name](where, value), name
 
@@ -171,7 +174,7 @@ def _add_since(where: Filter, value: _Value) -> Filter:
     if found is None:
         msg = f"since: is a number and s, m, h or d, got {value.whole!r}"
         raise ValueError(msg)
-    return replace(where, since=int(found[1]) * _UNITS[found[2]])
+    return replace(where, since=float(found[1]) * _UNITS[found[2]])
 
 
 def _add_ids(where: Filter, value: _Value) -> Filter:
@@ -220,4 +223,4 @@ def _span(seconds: float) -> str:
     for unit in ("d", "h", "m"):
         if seconds >= _UNITS[unit] and seconds % _UNITS[unit] == 0:
             return f"{seconds / _UNITS[unit]:.0f}{unit}"
-    return f"{seconds:.0f}s"
+    return f"{seconds!r}".removesuffix(".0") + "s"

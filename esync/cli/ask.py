@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from esync.cli.output import flush
+from esync.cli.output import write
 from esync.text import visible_line
 
 
@@ -15,5 +15,5 @@ def is_typed() -> bool:
 
 def ask(question: str) -> bool:
     """Ask on stderr; only 'y' or 'yes' is a yes."""
-    flush(sys.stderr, f"{visible_line(question, limit=1000)} [y/N] ")
+    write(sys.stderr, f"{visible_line(question, limit=1000)} [y/N] ")
     return sys.stdin.readline().strip().lower() in ("y", "yes")

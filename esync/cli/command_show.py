@@ -15,7 +15,6 @@ from esync.errors import TaskNotFoundError, TaskValueError
 from esync.operations import Operations
 from esync.payload import decode_data
 from esync.snapshot import DETAIL_DATA_LIMIT
-from esync.task_manager import HIGHEST_DATA_LIMIT_BYTES
 
 if TYPE_CHECKING:
     from esync.driver import ConsoleDriver
@@ -43,7 +42,7 @@ def show(
         if key is not None:
             operations = Operations.of_this_user(driver, via="cli")
             ids = (operations.newest(key, name=name).task_id,)
-        limit = HIGHEST_DATA_LIMIT_BYTES if as_json else BLOCK_LIMIT
+        limit = None if as_json else BLOCK_LIMIT
         detail = get_detail(driver, ids[0], data_limit=limit)
     if as_json:
         say_json({"task": detail, "data": _data(detail)})
@@ -52,7 +51,7 @@ def show(
 
 
 def get_detail(
-    driver: ConsoleDriver, task_id: Any, *, data_limit: int = DETAIL_DATA_LIMIT
+    driver: ConsoleDriver, task_id: Any, *, data_limit: int | None = DETAIL_DATA_LIMIT
 ) -> TaskDetail:
     """Return a task with so many characters of its data, or raise TaskNotFoundError."""
     detail = driver.get_task(task_id, data_limit=data_limit)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-import typer
-
+from esync.cli.leaving import leave
 from esync.cli.worker_app import console_side
 from esync.errors import DriverUnavailableError
 from esync.operations import Operations
@@ -59,10 +58,9 @@ def show_console(
     with suppress(DriverUnavailableError):  # the console says so, and waits until it is back
         driver.check_schema()
     if manager is None:
-        raise typer.Exit(show(driver, title=title))
+        leave(show(driver, title=title))
     engine = EngineInside(manager)
-    code = show(driver, title=title, engine=engine, grace=manager.settings.grace)
-    raise typer.Exit(code)
+    leave(show(driver, title=title, engine=engine, grace=manager.settings.grace))
 
 
 def show(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-import typer
-
 from esync.cli.console_inside import show
 from esync.cli.failure import ExitCode
+from esync.cli.leaving import leave
 from esync.cli.output import say_block, warn
 from esync.demo import open_demo
 
@@ -49,10 +48,10 @@ def show_demo(*, dsn: str | None, csv: Path | None, key: str | None, rate: float
         engine = DemoEngine(demo)
         code = show(demo.driver, title="esync demo", engine=engine, grace=_GRACE)
     if code:
-        raise typer.Exit(code)
+        leave(code)
     if engine.comparison is None:
         warn("left before the queue was drained: the two sides were not compared")
-        raise typer.Exit(ExitCode.NOTHING_DONE)
+        leave(ExitCode.NOTHING_DONE)
     say_block(engine.comparison.describe())
     is_well = engine.comparison.is_equal and engine.comparison.is_drained
-    raise typer.Exit(ExitCode.DONE if is_well else ExitCode.NOTHING_DONE)
+    leave(ExitCode.DONE if is_well else ExitCode.NOTHING_DONE)

@@ -10,9 +10,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
-
 from esync.cli.failure import ExitCode
+from esync.cli.leaving import leave
 from esync.config import redact
 from esync.errors import DriverUnavailableError
 from esync.text import visible_block, visible_line
@@ -70,7 +69,7 @@ def run_headless(manager: SyncManager, *, driver: ConsoleDriver | None) -> None:
     if left:
         shown = ", ".join(f"{attempt.name} {attempt.key}" for attempt in left[:_SHOWN])
         log.error("left with %d still running: %s", len(left), shown)
-        raise typer.Exit(ExitCode.STILL_RUNNING)
+        leave(ExitCode.STILL_RUNNING)
 
 
 def wait_for_schema(driver: ConsoleDriver) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
@@ -15,7 +17,7 @@ import typer
 
 from esync.cli.failure import ExitCode, exit_code_of, report
 from esync.cli.options import called_command, hoist
-from esync.cli.output import flush
+from esync.cli.output import warn, write
 from esync.cli.session import DriverFactory, Session, open_postgres
 from esync.errors import EsyncError
 from esync.version import __version__
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 """What a shell reports for a command that SIGINT ended."""
+
+_UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE)
 
 _GARBAGE_THRESHOLD = 50_000
 """Objects made between two looks for cyclic garbage. With Python's 700, start-up and every pop are
@@ -123,9 +127,9 @@ def run(
         open_driver=open_driver,
     )
     code = _call(commands, arguments, session)
-    # With Python's own flush at its end, what cannot be written changes the exit code.
-    flush(sys.stdout)
-    flush(sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError):  # an APP may have closed or replaced it
+            write(stream, "")  # what cannot be written now changes the exit code at Python's end
     if code == ExitCode.STILL_RUNNING:
         logging.shutdown()
         os._exit(code)  # Python would wait for the threads of the handlers
@@ -133,6 +137,7 @@ def run(
 
 
 def _call(commands: typer.Typer, arguments: Sequence[str], session: Session) -> int:
+    stdout = sys.stdout
     try:
         commands(hoist(arguments), prog_name=commands.info.name, obj=session)
     except EsyncError as error:
@@ -140,11 +145,26 @@ def _call(commands: typer.Typer, arguments: Sequence[str], session: Session) -> 
         return exit_code_of(error)
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except OSError as error:
+        return _unwritten(error)
     except SystemExit as end:
+        if sys.stdout is not stdout:  # typer has replaced it, since nobody reads the help
+            return ExitCode.DONE
         if not isinstance(end.code, int):
             raise  # an APP's own
         return end.code
     return ExitCode.DONE
+
+
+def _unwritten(error: OSError) -> int:
+    """Return the exit code when typer could not write its help, or what it says of wrong use."""
+    code = getattr(error.__context__, "exit_code", None)
+    if isinstance(code, int):
+        return code
+    if error.errno not in _UNWRITTEN:
+        raise error
+    warn(f"the output cannot be written: {error.strerror}")
+    return ExitCode.NOTHING_DONE
 
 
 def _prepare_streams() -> None:

@@ -33,7 +33,7 @@ _LEAST_TEXT = 12
 """Columns that a text keeps while there is something else to leave out."""
 
 
-def flush(stream: TextIO, text: str = "") -> OSError | None:
+def write(stream: TextIO, text: str) -> OSError | None:
     """Write to a stream and flush it; after an error, which is returned, all goes nowhere.
 
     Whoever read a pipe (`| head`) has seen enough, and Python would flush once more at its end.
@@ -49,7 +49,7 @@ def flush(stream: TextIO, text: str = "") -> OSError | None:
 
 def warn(text: str) -> None:
     """Print one line on stderr; that nobody reads it stops nothing."""
-    flush(sys.stderr, f"esync: {visible_line(text, limit=4000)}\n")
+    write(sys.stderr, f"esync: {visible_line(text, limit=4000)}\n")
 
 
 def say(text: str) -> None:
@@ -181,7 +181,7 @@ def say_pairs(pairs: Mapping[str, str]) -> None:
 
 
 def _write(text: str) -> None:
-    error = flush(sys.stdout, text)
+    error = write(sys.stdout, text)
     if error is not None and not isinstance(error, BrokenPipeError):
         msg = f"the output cannot be written: {error.strerror}"
         raise EsyncError(msg) from error

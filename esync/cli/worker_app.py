@@ -23,10 +23,10 @@ def open_app(
     app: str | None,
     options: Mapping[str, str | None] | None = None,
 ) -> SyncManager:
-    """Return the configured manager of an APP; the stack closes the driver that was opened for it.
+    """Return the configured manager of an APP; the stack closes its driver.
 
-    An APP that is a SyncManager has brought its own driver. Nothing is connected yet. Raises
-    AppError and SettingError.
+    An APP that is a SyncManager has brought its own. Nothing is connected yet. Raises AppError and
+    SettingError.
     """
     file = session.file()
     settings = config.find_worker_settings(options or {}, session.environ, file)
@@ -35,6 +35,8 @@ def open_app(
     if not isinstance(manager, SyncManager):
         driver = stack.enter_context(session.open_driver(session.place(), purpose="worker"))
         manager = make_manager(spec, manager, driver)
+    else:
+        stack.callback(manager.driver.close)
     manager.configure(**settings)
     return manager
 

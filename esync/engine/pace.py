@@ -32,10 +32,10 @@ _STREAM_RATE = 200
 on to poll for half of that."""
 _STREAM_BURST = _STREAM_RATE * _RATE_SECONDS
 _STREAM_CLAIMS = 5
+"""Of one pop so many claims count at most: what comes by the hundred is a backlog that is worked
+off, unless pops are slow and find as many each time."""
 _STREAM_PAUSE = 0.1
-"""Of one pop count so many claims at most, or as many as twice the rate brings since the last, but
-in no more than so many seconds: what comes by the hundred at once is a backlog that is worked off,
-what slow pops find by the hundred again and again is a stream."""
+"""Seconds since the pop before, at most, for which twice the stream's rate of its claims count."""
 _STREAM_POLL = 0.005
 _STREAM_RATIO = 4
 """The pause is so many times as long as a pop: a fleet that polls must not keep the lock busy."""

@@ -79,8 +79,10 @@ class MemoryConsole(StorePart):
             rows.sort(key=lambda row: -row.seq)
             return tuple(self._view(row) for row in rows[:limit])
 
-    def get_task(self, task_id: UUID, *, data_limit: int = DETAIL_DATA_LIMIT) -> TaskDetail | None:
-        """Return everything about one task, with so many characters of its data at most."""
+    def get_task(
+        self, task_id: UUID, *, data_limit: int | None = DETAIL_DATA_LIMIT
+    ) -> TaskDetail | None:
+        """Return everything about one task, with so many characters of its data; None = all."""
         with self._store.lock:
             row = self._store.rows.get(task_id)
             if row is None:

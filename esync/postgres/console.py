@@ -1,7 +1,8 @@
 """The reading half of PostgresDriver's console side.
 
 Everything is read in one read-only transaction per call, each statement within 750 ms, with an
-index and a limit; no row is locked.
+index and a limit; no row is locked. Only for more of a task's data than a screen shows is there
+more time.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from esync.postgres.listing import KEY_LIMIT, Group, Terms, named_ids, pick, wal
 from esync.postgres.migrate import require_schema
 from esync.postgres.overview import read_overview, read_workers
 from esync.postgres.reading import NAME_LIMIT, PostgresReader
+from esync.postgres.statements import execute
 from esync.snapshot import DETAIL_DATA_LIMIT, Count, Precision, TaskDetail, TaskPage
 
 if TYPE_CHECKING:
@@ -109,10 +111,13 @@ class PostgresConsole(PostgresReader):
                 )
             return _task_rows(read, _find(read, key, names=names, limit=limit))
 
-    def get_task(self, task_id: UUID, *, data_limit: int = DETAIL_DATA_LIMIT) -> TaskDetail | None:
-        """Return everything about one task, with so many characters of its data at most."""
+    def get_task(
+        self, task_id: UUID, *, data_limit: int | None = DETAIL_DATA_LIMIT
+    ) -> TaskDetail | None:
+        """Return everything about one task, with so many characters of its data; None = all."""
+        few = DETAIL_DATA_LIMIT if data_limit is None else min(data_limit, DETAIL_DATA_LIMIT)
         with self._reading() as read:
-            rows = read.rows("get_task", id=task_id, data_limit=data_limit)
+            rows = read.rows("get_task", id=task_id, data_limit=few)
             if not rows:
                 return None
             ((name, key, message, raw_data, data_length, errors),) = rows
@@ -120,6 +125,8 @@ class PostgresConsole(PostgresReader):
             if task_id not in history:
                 history = [*history[: HISTORY_LIMIT - 1], task_id]
             shown = _task_rows(read, history)
+        if few < data_length and few != data_limit:
+            raw_data = self._long_data(task_id, data_limit) or raw_data
         return TaskDetail(
             row=next(row for row in shown if row.task_id == task_id),
             message=message,
@@ -138,6 +145,13 @@ class PostgresConsole(PostgresReader):
         """Return what operators did, newest first."""
         with self._reading() as read:
             return tuple(audit_row(row) for row in read.rows("list_audit", limit=limit))
+
+    def _long_data(self, task_id: UUID, data_limit: int | None) -> str | None:
+        """Read data that takes longer to send than a poll may take; None if its task is gone."""
+        with self._transaction("act") as conn:
+            params = {"id": task_id, "data_limit": data_limit}
+            row = execute(conn, self.names, "get_task", params).fetchone()
+        return None if row is None else row[3]
 
 
 def _find(read: Reading, key: str, *, names: Sequence[str], limit: int) -> list[UUID]:

@@ -52,12 +52,19 @@ class PostgresDriver(PostgresProducer, PostgresRunner, PostgresConsole, Postgres
         from esync.postgres.embedded import start_embedded  # noqa: PLC0415 - an extra
 
         server = start_embedded()
-        driver = cls(server.dsn(), schema=schema, table=table)
+        try:
+            driver = cls(server.dsn(), schema=schema, table=table)
+        except BaseException:
+            server.stop()
+            raise
         driver._server = server
         return driver
 
     def close(self) -> None:
-        """Close every connection; the driver may be used again and then reconnects."""
+        """Close every connection; the driver may be used again and then reconnects.
+
+        A server that `from_env` has started is let go, and stays away.
+        """
         super().close()
         server, self._server = self._server, None
         if server is not None:

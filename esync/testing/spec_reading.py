@@ -140,10 +140,16 @@ class ReadingSpecification:
         task_id = add(harness.driver, data={"long": "x" * 100_000})
         cut = detail_of(harness.driver, task_id)
         assert len(cut.raw_data) == DETAIL_DATA_LIMIT < 100_000 < cut.data_length
-        whole = harness.driver.get_task(task_id, data_limit=200_000)
-        assert whole is not None
-        assert len(whole.raw_data) == whole.data_length == cut.data_length
-        assert (cut.is_data_cut, whole.is_data_cut) == (True, False)
+        assert cut.is_data_cut
+        for limit in (200_000, cut.data_length, None):
+            whole = harness.driver.get_task(task_id, data_limit=limit)
+            assert whole is not None
+            assert len(whole.raw_data) == whole.data_length == cut.data_length
+            assert not whole.is_data_cut
+        for limit in (10, 90_000):
+            part = harness.driver.get_task(task_id, data_limit=limit)
+            assert part is not None
+            assert (len(part.raw_data), part.is_data_cut) == (limit, True)
 
     def test_a_row_says_whether_its_key_has_a_newer_request(self, harness: Harness) -> None:
         worker = Worker(harness.driver)

@@ -173,22 +173,53 @@ def test_a_reader_that_left_is_no_error():
     assert writer.wait(30) == 0
 
 
-@pytest.mark.parametrize("stderr", ["broken", "full"])
-def test_what_cannot_be_told_on_stderr_changes_nothing(stderr):
-    reading, broken = os.pipe()
+@pytest.fixture
+def broken():
+    """A pipe that nobody reads any more."""
+    reading, writing = os.pipe()
     os.close(reading)
-    full = os.open("/dev/full", os.O_WRONLY)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "esync", "add", "n", "k", "--data", "{"],
-            stderr=broken if stderr == "broken" else full,
-            env=os.environ | {"ESYNC_DSN": "host=x"},
-            check=False,
-        )
-    finally:
-        os.close(broken)
-        os.close(full)
+    yield writing
+    os.close(writing)
+
+
+@pytest.fixture
+def full():
+    """A disk without room."""
+    writing = os.open("/dev/full", os.O_WRONLY)
+    yield writing
+    os.close(writing)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["add", "n", "k", "--data", "{"], ["bogus"], ["tasks", "-x"]]
+)
+@pytest.mark.parametrize("stderr", ["broken", "full"])
+def test_what_cannot_be_told_on_stderr_changes_nothing(request, stderr, arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "esync", *arguments],
+        stderr=request.getfixturevalue(stderr),
+        env=os.environ | {"ESYNC_DSN": "host=x"},
+        check=False,
+    )
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["tasks", "--help"]])
+@pytest.mark.parametrize(
+    ("stdout", "code", "told"),
+    [
+        ("broken", 0, b""),
+        ("full", 1, b"esync: the output cannot be written: No space left on device\n"),
+    ],
+)
+def test_help_that_cannot_be_written(request, stdout, code, told, arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "esync", *arguments],
+        stdout=request.getfixturevalue(stdout),
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (code, told)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 from fix_wait import wait_until
 
@@ -129,6 +130,59 @@ def test_what_was_lent_is_given_back_before_exit_code_5(spawn, folder, paths, da
     process.signal(signal.SIGTERM)
     assert process.wait() == 5
     assert process.stdout == "given back\n"
+
+
+OWN = """
+import os, sys, time
+from esync import PostgresDriver, SyncManager, TaskManager
+
+class Driver(PostgresDriver):
+    def close(self):
+        super().close()
+        print("closed")
+
+driver = Driver(os.environ["ESYNC_DSN"])
+app = SyncManager(driver)
+
+@app.handler("slow")
+def slow(task):
+    time.sleep(task.data["seconds"])
+
+@app.handler("add")
+def add(task):
+    while True:
+        TaskManager(driver).add_task("other", "1")
+"""
+
+
+def test_the_driver_of_an_app_is_closed_before_exit_code_5(work, folder, database, driver):
+    (folder / "own_app.py").write_text(OWN)
+    task_id = TaskManager(driver).add_task("slow", "1", {"seconds": 600})
+    process = work(database, "--grace", "200ms", app="own_app:app")
+    wait_until(lambda: state_of(driver, task_id) == "IN PROGRESS", 20)
+    process.signal(signal.SIGTERM)
+    assert process.wait() == 5
+    assert process.stdout == "closed\n"
+
+
+def test_what_cannot_be_given_back_does_not_keep_exit_code_5(work, folder, database, driver):
+    (folder / "own_app.py").write_text(OWN)
+    TaskManager(driver).add_task("add", "1")
+    process = work(database, "--grace", "200ms", app="own_app:app")
+    wait_until(lambda: driver.find_tasks("1", name="other"), 20)
+    with psycopg.connect(database) as conn:
+        conn.execute("LOCK TABLE message_queue IN SHARE MODE")  # the handler waits in its add
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 5
+
+
+def test_an_app_that_has_closed_stdout_ends_with_0(work, folder, database, driver):
+    (folder / "mute_app.py").write_text(f"{APP}\nimport sys\nsys.stdout.close()\n")
+    process = work(database, app="mute_app:app")
+    wait_for_worker(driver)
+    process.signal(signal.SIGTERM)
+    assert process.wait() == 0
+    assert "Traceback" not in process.stderr
 
 
 def test_settings_reach_the_worker_option_before_environment(work, database, driver):

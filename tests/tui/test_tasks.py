@@ -84,6 +84,8 @@ def test_how_many_match_is_not_told_of_another_filter():
         await screen.press("enter")
         await screen.see("not read again: too slow")
         assert "412" not in screen.text
+        driver.page_error, driver.matched = None, Count(7)
+        await screen.see("7 match")
 
     on_console(scenario, driver=driver)
 

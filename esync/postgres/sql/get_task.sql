@@ -3,7 +3,7 @@ SELECT
     t.task_name,
     t.task_key,
     t.last_attempt_message,
-    left(d.content, %(data_limit)s::integer) AS data,
+    left(d.content, coalesce(%(data_limit)s::integer, length(d.content))) AS data,
     length(d.content) AS data_length,
     ARRAY(
         SELECT e.entry::text
