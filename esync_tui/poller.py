@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from esync.errors import EsyncError
+from esync.snapshot import Count
 from esync_tui.text import shown
 from esync_tui.views import view_detail, view_overview, view_page
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from esync.driver import ConsoleDriver
-    from esync.snapshot import Count, Cursor, Filter
+    from esync.snapshot import Cursor, Filter
     from esync_tui.views import DetailView, OverviewView, PageView
 
 logger = logging.getLogger("esync.console")
@@ -35,6 +36,9 @@ INTERVAL = 2.0
 
 DUTY = 100.0
 """Seconds of rest for every second that the database worked for the console."""
+
+COUNT_SECONDS = 10.0
+"""Age at which it is counted again how many tasks match, if that is quick."""
 
 RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds before each further try while the database is away; the last one goes on."""
@@ -115,6 +119,7 @@ class Poller(threading.Thread):
         # Only this thread touches what follows.
         self._read: Wanted = Wanted()
         self._counted: Filter | None = None
+        self._count_at = float("inf")
         self._cost = 0.0
         self._overhead = float("inf")
 
@@ -165,7 +170,8 @@ class Poller(threading.Thread):
                 return
         is_new_list = (wanted.where, wanted.after) != (before.where, before.after)
         if wanted.where is not None and (is_due or is_new_list):
-            self._read_page(wanted, is_count_due=is_asked or wanted.where != self._counted)
+            is_new = is_asked or wanted.where != self._counted
+            self._read_page(wanted, is_count_due=is_new or time.monotonic() >= self._count_at)
         if wanted.task_id is not None and (is_due or wanted.task_id != before.task_id):
             self._read_detail(wanted.task_id)
         if is_due:
@@ -195,14 +201,27 @@ class Poller(threading.Thread):
         def read() -> None:
             page = self._driver.list_tasks(where, limit=PAGE, after=wanted.after)
             view = view_page(page, where=where, after=wanted.after)
-            if is_count_due:
+            if wanted.after is None and page.next is None and not page.unread:
                 self._counted = where
-                self._publish(page=view, page_error=None, matched=None)
-                self._publish(matched=self._driver.count_tasks(where, cap=MATCH_CAP))
+                self._publish(page=view, page_error=None, matched=Count(len(page.rows)))
+            elif is_count_due:
+                is_same, self._counted = where == self._counted, where
+                kept = {} if is_same else {"matched": None}
+                self._publish(page=view, page_error=None, **kept)
+                self._count(where)
             else:
                 self._publish(page=view, page_error=None)
 
         self._charge(read)
+
+    def _count(self, where: Filter) -> None:
+        """Count what matches, and again later unless it took so long that polls are put off."""
+        started = time.monotonic()
+        self._count_at = float("inf")
+        self._publish(matched=self._driver.count_tasks(where, cap=MATCH_CAP))
+        now = time.monotonic()
+        if DUTY * (now - started) <= self._interval:
+            self._count_at = now + COUNT_SECONDS
 
     def _read_detail(self, task_id: UUID) -> None:
         def read() -> None:

@@ -104,7 +104,7 @@ SET seq = arrived.seq
 FROM (
     SELECT :"id" AS id, row_number() OVER (ORDER BY created_at NULLS FIRST, :"id") AS seq
     FROM :"schema".:"table"
-    WHERE state NOT IN ('DONE', 'CANCELLED')
+    WHERE state IN ('READY', 'IN PROGRESS', 'RETRY', 'FAILED')  -- not some word of somebody's
 ) AS arrived
 WHERE t.:"id" = arrived.id;
 

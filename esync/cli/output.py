@@ -7,6 +7,7 @@ import os
 import sys
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
+from io import StringIO
 from typing import TYPE_CHECKING, Any, TextIO
 from uuid import UUID
 
@@ -97,10 +98,17 @@ def say_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in cells:
         table.add_row(*(Text(row[number], overflow="ellipsis") for number in widths))
     whole = sum(widths.values()) + _GAP * len(widths)
-    console = Console(highlight=False, markup=False, emoji=False, width=max(room, whole))
-    with console.capture() as capture:
-        console.print(table)
-    _write("".join(line.rstrip() + "\n" for line in capture.get().splitlines()))
+    lines = StringIO()  # not stdout, which rich would flush
+    console = Console(
+        file=lines,
+        force_terminal=sys.stdout.isatty(),
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=max(room, whole),
+    )
+    console.print(table)
+    _write("".join(line.rstrip() + "\n" for line in lines.getvalue().splitlines()))
 
 
 def _fit(headers: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> dict[int, int]:

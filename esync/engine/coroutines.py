@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("esync.engine")
 
 _THREAD_PREFIX = "esync-to-thread"
+_CANCEL_SECONDS = 0.5
 
 
 class _StepTask(asyncio.Task[None]):
@@ -88,6 +89,7 @@ class Coroutines:
         loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix=_THREAD_PREFIX))
         try:
             self._run(loop)
+            loop.run_until_complete(_cancel_left())
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.run_until_complete(loop.shutdown_default_executor())
         finally:
@@ -126,3 +128,12 @@ class Coroutines:
         self._is_closing = True
         if not self._tasks:
             asyncio.get_running_loop().stop()
+
+
+async def _cancel_left() -> None:
+    """Cancel the tasks that handlers have left behind, as asyncio.run does, and wait a little."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=_CANCEL_SECONDS)

@@ -58,14 +58,15 @@ def judge_result(result: object) -> Outcome:
 
 def judge_error(exc: BaseException) -> Outcome:
     """Return the outcome for what a handler raised, whatever it is."""
+    first, is_only = _first_of(exc)
+    if is_only:
+        exc = first
     if isinstance(exc, Fail):
         return Outcome(TaskState.FAILED, _text(exc) or "Fail", traceback=_traceback(exc))
     if isinstance(exc, Retry):
         message = _text(exc) or "Retry"
         return Outcome(TaskState.RETRY, message, after=exc.after, traceback=_traceback(exc))
-    text = _text(exc)
-    name = type(exc).__name__
-    message = f"{name}: {text}" if text else name
+    message = _named(exc) if first is exc else f"{_named(exc)}; the first is {_named(first)}"
     return Outcome(TaskState.RETRY, message, traceback=_traceback(exc))
 
 
@@ -122,6 +123,24 @@ def own_delay(after: object) -> float | None:
         return None
     # NaN compares false with everything.
     return float(after) if 0 <= after <= INTERVAL_LIMIT else None
+
+
+def _first_of(exc: BaseException) -> tuple[BaseException, bool]:
+    """Return the first error in a group, as asyncio.TaskGroup makes of any, and whether it is all.
+
+    Of what is no group, itself.
+    """
+    first, is_only = exc, True
+    with suppress(BaseException):  # of a group that is somebody's own, whatever that does
+        while isinstance(first, BaseExceptionGroup):
+            is_only &= len(first.exceptions) == 1
+            first = first.exceptions[0]
+    return first, is_only
+
+
+def _named(exc: BaseException) -> str:
+    name, text = type(exc).__name__, _text(exc)
+    return f"{name}: {text}" if text else name
 
 
 def _delay(after: object, claim: Claim, *, backoff: Backoff) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -17,7 +17,6 @@ from esync.postgres.store import Store
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
-    from datetime import datetime
 
     from esync.driver import ProducerDriver
     from esync.postgres.link import Connection
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from esync.task import NewTask
 
 _PURPOSE = "esync:produce"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COPY = "COPY {table} ({id}, data, task_key, task_name, created_by, do_after, priority) FROM STDIN"
 
 
@@ -123,8 +123,10 @@ class _Within:
 def add_many(connection: psycopg.Connection[Any], tasks: Iterable[NewTask], *, names: Names) -> int:
     """COPY requests; delays count from one moment of the database's clock."""
     cursor = connection.cursor(row_factory=tuple_row)
-    cursor.execute("SELECT statement_timestamp()")
-    ((now,),) = cursor.fetchall()
+    # As text, since the connection may have a DateStyle and a loader of its own.
+    cursor.execute("SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint::text")
+    ((microseconds,),) = cursor.fetchall()
+    now = _EPOCH + timedelta(microseconds=int(microseconds))
     count = 0
     try:
         with cursor.copy(names.compose(_COPY).encode()) as copy:

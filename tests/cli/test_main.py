@@ -204,6 +204,19 @@ def test_what_cannot_be_told_on_stderr_changes_nothing(request, stderr, argument
     assert done.returncode == 2
 
 
+def test_a_table_that_cannot_be_written_is_told_as_any_output(full):
+    script = (
+        "from esync.cli.output import say_table\n"
+        "from esync.errors import EsyncError\n"
+        "try: say_table(['A'], [['b']])\n"
+        "except EsyncError as error: raise SystemExit(str(error))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, check=False
+    )
+    assert done.stderr == b"the output cannot be written: No space left on device\n"
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["tasks", "--help"]])
 @pytest.mark.parametrize(
     ("stdout", "code", "told"),

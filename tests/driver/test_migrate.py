@@ -127,6 +127,22 @@ def test_one_attempt_per_key_is_left_in_progress(empty_database, table):
     assert {count for (count,) in counts} == {1}
 
 
+def test_rows_whose_state_is_some_other_word_stay_as_they_are(empty_database):
+    make_legacy(empty_database, EARLIER)
+    words = ["", "SKIPPED", "ready"]
+    with psycopg.connect(empty_database) as conn:
+        conn.execute(
+            "INSERT INTO message_queue (message_queue_id, task_key, task_name, state,"
+            " last_attempt_message) SELECT gen_random_uuid(), 'odd', 'legacy', word, ''"
+            " FROM unnest(%s::text[]) AS word",
+            [words],
+        )
+    migrate(empty_database)
+    driver = PostgresDriver(empty_database)
+    assert sorted(row.state for row in driver.find_tasks("odd", name="legacy")) == words
+    driver.close()
+
+
 @pytest.mark.parametrize("table", [EARLIER, LATER], ids=["eight-columns", "later"])
 def test_inserts_of_the_original_go_on_and_are_performed(empty_database, table):
     make_legacy(empty_database, table)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg.types.string import StrDumper, TextLoader
 
 from esync.errors import TaskValueError
 from esync.postgres.driver import PostgresDriver
@@ -89,6 +92,31 @@ def test_a_bad_request_among_many_leaves_the_callers_transaction_alone(database)
         within.add_tasks([("name", "kept too")])
     assert TaskManager(driver).get_task_count() == 2
     driver.close()
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        lambda conn: conn.execute("SET datestyle = 'German'"),
+        lambda conn: conn.adapters.register_loader("timestamptz", TextLoader),
+        lambda conn: conn.adapters.register_dumper(str, StrDumper),
+        lambda conn: setattr(conn, "row_factory", dict_row),
+    ],
+    ids=["dates", "loader", "dumper", "rows"],
+)
+def test_adding_within_a_connection_does_not_mind_its_settings(database, prepare):
+    driver = PostgresDriver(database)
+    moment = datetime(2026, 11, 27, 12, 0, 1, 5, tzinfo=UTC)
+    with psycopg.connect(database) as conn:
+        prepare(conn)
+        within = TaskManager(driver).within(conn)
+        within.add_task("name", "1", after=moment)
+        within.add_tasks([("name", "2"), within.new_task("name", "3", after=moment)])
+        within.add_tasks([within.new_task("name", "4", after=3600)])
+    due = {key: driver.find_tasks(key)[0].do_after for key in "1234"}
+    driver.close()
+    assert due["1"] == due["3"] == moment
+    assert due["4"] - due["2"] == pytest.approx(timedelta(hours=1), abs=timedelta(minutes=1))
 
 
 def test_a_producer_that_may_insert_and_nothing_else_wakes_who_sleeps(database):

@@ -186,6 +186,24 @@ def test_the_end_of_a_long_traceback_is_kept():
     assert trace.rstrip().endswith("the end")
 
 
+@pytest.mark.parametrize(
+    ("error", "state", "message"),
+    [
+        (ExceptionGroup("in a group", [Fail("gone")]), "FAILED", "gone"),
+        (ExceptionGroup("a", [ExceptionGroup("b", [Retry("busy", after=5)])]), "RETRY", "busy"),
+        (ExceptionGroup("a", [OSError("no route")]), "RETRY", "OSError: no route"),
+        (
+            ExceptionGroup("a", [ValueError("bad"), Fail("gone")]),
+            "RETRY",
+            "ExceptionGroup: a (2 sub-exceptions); the first is ValueError: bad",
+        ),
+    ],
+)
+def test_a_group_of_errors_says_what_is_in_it(error, state, message):
+    outcome = judge_error(error)
+    assert (outcome.state, outcome.message) == (state, message)
+
+
 def test_an_error_entry_tells_what_happened():
     recorded = finish(judge_error(ValueError("no")), claim(attempt=3), **UNLIMITED)
     entry = json.loads(recorded.error)

@@ -264,6 +264,26 @@ def test_a_handler_that_cancels_every_task_costs_no_slot(bench):
     assert bench.driver.find_tasks("bad")[0].attempts == 2
 
 
+def test_what_handlers_leave_on_the_loop_is_cancelled_at_a_stop(bench):
+    ended = threading.Event()
+
+    async def linger():
+        try:
+            await asyncio.sleep(600)
+        finally:
+            ended.set()
+
+    left = []
+
+    async def handler(_task):
+        left.append(asyncio.create_task(linger()))
+        await asyncio.sleep(0)
+
+    bench.perform(handler)
+    assert bench.manager.stop(5) == ()
+    assert ended.wait(5)
+
+
 def test_many_quick_coroutines_do_not_starve_a_second_name(bench):
     async def quick(_task):
         return None

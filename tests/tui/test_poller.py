@@ -11,7 +11,8 @@ from fix_console import FakeDriver, task_row
 from fix_wait import wait_until
 
 from esync.errors import DriverUnavailableError
-from esync.snapshot import Filter, Overview
+from esync.snapshot import Count, Cursor, Filter, Overview
+from esync_tui import poller
 from esync_tui.poller import DUTY, RETRY_DELAYS, Poller, Wanted
 
 
@@ -66,8 +67,29 @@ def test_what_an_operator_asks_for_is_read_without_waiting_for_the_next_poll():
         assert overviews(driver) == 1
 
 
-def test_a_count_is_not_repeated_with_every_poll():
+def test_a_list_that_has_no_second_page_is_its_own_count():
     driver = FakeDriver(rows=(task_row(1),))
+    with Polling(driver, interval=0.01) as polling:
+        polling.poller.want(Wanted(where=Filter()))
+        polling.picture(lambda p: p.matched == Count(1))
+        driver.rows = (task_row(1), task_row(2))
+        polling.picture(lambda p: p.matched == Count(2))
+        assert not any(read[0] == "count" for read in driver.reads)
+
+
+def test_a_quick_count_is_repeated_after_a_while(monkeypatch):
+    monkeypatch.setattr(poller, "COUNT_SECONDS", 0.0)
+    driver = FakeDriver(rows=(task_row(1),), next=Cursor(2, ("a",)), matched=Count(300))
+    with Polling(driver, interval=5.0) as polling:
+        polling.poller.want(Wanted(where=Filter()))
+        polling.picture(lambda p: p.matched == Count(300))
+        driver.matched = Count(412)
+        polling.poller.want(Wanted(where=Filter(), after=Cursor(2, ("a",))))
+        polling.picture(lambda p: p.matched == Count(412))
+
+
+def test_a_count_is_not_repeated_with_every_poll():
+    driver = FakeDriver(rows=(task_row(1),), next=Cursor(2, ("a",)))
     with Polling(driver, interval=0.01) as polling:
         polling.poller.want(Wanted(where=Filter()))
         polling.picture(lambda p: p.matched)
