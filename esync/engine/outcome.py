@@ -24,6 +24,8 @@ _STATES = {
     TaskResult.RETRY_FAILURE: TaskState.RETRY,
 }
 _PAIR = 2
+_GROUPS_LIMIT = 100
+"""Groups in groups that are looked through; one may hold itself."""
 _FRAMES = 20
 """Frames of a traceback that are formatted, counted from where it was raised."""
 
@@ -67,7 +69,7 @@ def judge_error(exc: BaseException) -> Outcome:
         message = _text(exc) or "Retry"
         return Outcome(TaskState.RETRY, message, after=exc.after, traceback=_traceback(exc))
     message = _named(exc) if first is exc else f"{_named(exc)}; the first is {_named(first)}"
-    return Outcome(TaskState.RETRY, message, traceback=_traceback(exc))
+    return Outcome(TaskState.RETRY, message, traceback=_traceback(first))
 
 
 def timed_out(seconds: float) -> Outcome:
@@ -132,7 +134,9 @@ def _first_of(exc: BaseException) -> tuple[BaseException, bool]:
     """
     first, is_only = exc, True
     with suppress(BaseException):  # of a group that is somebody's own, whatever that does
-        while isinstance(first, BaseExceptionGroup):
+        for _ in range(_GROUPS_LIMIT):
+            if not isinstance(first, BaseExceptionGroup):
+                break
             is_only &= len(first.exceptions) == 1
             first = first.exceptions[0]
     return first, is_only
@@ -194,6 +198,8 @@ def _traceback(exc: BaseException) -> str | None:
 
 
 def _format(exc: BaseException) -> str:
+    if isinstance(exc, BaseExceptionGroup):  # what is in it may be much, or itself
+        return "".join([*traceback.format_tb(exc.__traceback__, -_FRAMES), _named(exc)])
     lines = traceback.format_exception(type(exc), exc, exc.__traceback__, -_FRAMES, chain=False)
     return "".join(lines)
 

@@ -204,6 +204,14 @@ def test_a_group_of_errors_says_what_is_in_it(error, state, message):
     assert (outcome.state, outcome.message) == (state, message)
 
 
+def test_a_group_that_holds_itself_is_an_error_like_others():
+    class Endless(ExceptionGroup):
+        exceptions = property(lambda self: (self,))
+
+    outcome = judge_error(Endless("round", [ValueError("bad")]))
+    assert (outcome.state, outcome.message) == ("RETRY", "Endless: round (1 sub-exception)")
+
+
 def test_an_error_entry_tells_what_happened():
     recorded = finish(judge_error(ValueError("no")), claim(attempt=3), **UNLIMITED)
     entry = json.loads(recorded.error)
