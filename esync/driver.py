@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 POP_LIMIT = 1000
 """Tasks that one pop may claim."""
 
+STREAM_REST_SECONDS = 1.1
+"""So long a scheduled action that ran for as long as its interval leaves its stream to the others:
+runners that wait for it look once a second."""
+
 
 class ProducerDriver(Protocol):
     """What adding tasks needs."""
@@ -275,7 +279,10 @@ class RunnerDriver(Protocol):
         """
 
     def end_action(self, name: str, *, worker_id: UUID, error: str | None) -> None:
-        """Record that the run claimed by `begin_action` has ended, and with which error."""
+        """Record that the run claimed by `begin_action` has ended, and with which error.
+
+        If the next one is due already, and the action has a stream, it is due after a rest.
+        """
 
     def close(self) -> None:
         """Close every connection; the driver may be used again and then reconnects."""

@@ -101,6 +101,10 @@ class Action:
     stream: str | None
     held_by: UUID | None = None
     error: str | None = None
+    interval: float = 0.0
+    """Of the run that was started last."""
+    rests_until: float = 0.0
+    """When its stream is no longer the others'."""
 
 
 class Minute(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from esync.driver import POP_LIMIT, Listener, Look, Popped
+from esync.driver import POP_LIMIT, STREAM_REST_SECONDS, Listener, Look, Popped
 from esync.errors import DriverError
 from esync.memory import rescue
 from esync.memory.pop import Pop
@@ -206,12 +206,13 @@ class MemoryRunner(StorePart):
             now = store.now()
             store.require_lease(worker_id, now=now)
             action = store.actions.setdefault(name, Action(started=now, stream=stream))
-            if now < action.started + interval:
-                return action.started + interval - now
+            due = max(action.started + interval, action.rests_until)
+            if now < due:
+                return due - now
             action.stream = stream
             if store.is_action_held(action) or (stream and store.is_stream_busy(stream)):
                 return _BUSY_SECONDS
-            action.started, action.held_by = now, worker_id
+            action.started, action.interval, action.held_by = now, interval, worker_id
             return None
 
     def end_action(self, name: str, *, worker_id: UUID, error: str | None) -> None:
@@ -220,6 +221,9 @@ class MemoryRunner(StorePart):
             action = self._store.actions.get(name)
             if action is not None and action.held_by == worker_id:
                 action.held_by, action.error = None, error
+                now = self._store.now()
+                if action.stream and now >= action.started + action.interval:
+                    action.rests_until = now + STREAM_REST_SECONDS
 
     def _room(self, name: str, *, limit: int | None, stream: str | None) -> int:
         """Return how many tasks the limit and the stream leave room for."""

@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from esync.driver import POP_LIMIT, Look, Place, Popped, Rescued
+from esync.driver import POP_LIMIT, STREAM_REST_SECONDS, Look, Place, Popped, Rescued
 from esync.errors import DriverError, DriverUnavailableError, WorkerGoneError
 from esync.postgres.arrays import number_array, text_array, uuid_array
 from esync.postgres.faults import LOCK_TIMEOUT
@@ -305,7 +305,8 @@ class PostgresRunner(Store):
 
     def end_action(self, name: str, *, worker_id: UUID, error: str | None) -> None:
         """Record that the run claimed by `begin_action` has ended, and with which error."""
-        self._rows("finish", "end_action", {"name": name, "worker_id": worker_id, "error": error})
+        params = {"name": name, "worker_id": worker_id, "error": error}
+        self._rows("finish", "end_action", {**params, "rest": STREAM_REST_SECONDS})
 
     def _settle_sleepers(self) -> None:
         """Let inserts know who sleeps, if anything about that has changed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from esync.driver import STREAM_REST_SECONDS
 from esync.testing.harness import Harness, Worker
 from esync.testing.spec_exclusion import run_together
 
@@ -66,6 +67,19 @@ class ScheduleSpecification:
         harness.driver.end_action("A", worker_id=worker.id, error=None)
         assert _begin(harness, worker) is not None
 
+    def test_what_is_late_at_its_end_leaves_its_stream_to_the_others_for_a_rest(
+        self, harness: Harness
+    ) -> None:
+        (worker,) = _ready(harness, 1)
+        assert _begin(harness, worker, stream="S") is None
+        harness.let_pass(INTERVAL + 1)
+        harness.driver.end_action("A", worker_id=worker.id, error=None)
+        wait = _begin(harness, worker, stream="S")
+        assert wait is not None
+        assert 0 < wait <= STREAM_REST_SECONDS
+        harness.let_pass(STREAM_REST_SECONDS)
+        assert _begin(harness, worker, stream="S") is None
+
     def test_a_run_that_failed_is_followed_by_the_next(self, harness: Harness) -> None:
         (worker,) = _ready(harness, 1)
         _begin(harness, worker)
@@ -104,8 +118,10 @@ class ScheduleSpecification:
         assert _begin(harness, worker, name="B") is None
 
 
-def _begin(harness: Harness, worker: Worker, *, name: str = "A") -> float | None:
-    return harness.driver.begin_action(name, worker_id=worker.id, interval=INTERVAL, stream=None)
+def _begin(
+    harness: Harness, worker: Worker, *, name: str = "A", stream: str | None = None
+) -> float | None:
+    return harness.driver.begin_action(name, worker_id=worker.id, interval=INTERVAL, stream=stream)
 
 
 def _ready(harness: Harness, count: int) -> Sequence[Worker]:

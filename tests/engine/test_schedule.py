@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -140,6 +141,20 @@ def test_an_action_and_a_runner_of_one_stream_never_run_at_once(bench):
     wait_until(lambda: bench.driver.get_task_count() == 0, 20)
     wait_until(lambda: len(runs) >= 12, 20)
     assert not any(overlaps)
+
+
+def test_an_action_that_takes_longer_than_its_interval_leaves_its_stream_to_the_runners(bench):
+    begun = threading.Event()
+
+    def slow():
+        begun.set()
+        time.sleep(1.0)
+
+    bench.manager.schedule(slow, 0.5, stream="ledger")
+    bench.handle("work", lambda _task: None, stream="ledger")
+    bench.start()
+    wait_until(begun.is_set)
+    bench.wait_state(bench.add("work"), "DONE", timeout=20)
 
 
 def test_the_stream_may_be_an_attribute_or_a_method():
