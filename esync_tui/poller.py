@@ -38,7 +38,10 @@ DUTY = 100.0
 """Seconds of rest for every second that the database worked for the console."""
 
 COUNT_SECONDS = 10.0
-"""Age at which it is counted again how many tasks match, if that is quick."""
+COUNT_DUTY = 10 * DUTY
+"""How many tasks match is counted again at that age, or at so many times what counting took."""
+COUNT_LIMIT = 0.1
+"""Seconds beyond which it is not counted again: polls would be put off for too long."""
 
 RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds before each further try while the database is away; the last one goes on."""
@@ -215,13 +218,13 @@ class Poller(threading.Thread):
         self._charge(read)
 
     def _count(self, where: Filter) -> None:
-        """Count what matches, and again later unless it took so long that polls are put off."""
+        """Count what matches, and again later unless that took long."""
         started = time.monotonic()
         self._count_at = float("inf")
         self._publish(matched=self._driver.count_tasks(where, cap=MATCH_CAP))
         now = time.monotonic()
-        if DUTY * (now - started) <= self._interval:
-            self._count_at = now + COUNT_SECONDS
+        if (took := now - started) <= COUNT_LIMIT:
+            self._count_at = now + max(COUNT_SECONDS, COUNT_DUTY * took)
 
     def _read_detail(self, task_id: UUID) -> None:
         def read() -> None:

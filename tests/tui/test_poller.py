@@ -79,6 +79,7 @@ def test_a_list_that_has_no_second_page_is_its_own_count():
 
 def test_a_quick_count_is_repeated_after_a_while(monkeypatch):
     monkeypatch.setattr(poller, "COUNT_SECONDS", 0.0)
+    monkeypatch.setattr(poller, "COUNT_DUTY", 0.0)
     driver = FakeDriver(rows=(task_row(1),), next=Cursor(2, ("a",)), matched=Count(300))
     with Polling(driver, interval=5.0) as polling:
         polling.poller.want(Wanted(where=Filter()))
