@@ -20,6 +20,6 @@ def leave(code: int) -> NoReturn:
     """
     if code == ExitCode.STILL_RUNNING:
         timer = threading.Timer(_GIVE_BACK_SECONDS, os._exit, (int(code),))
-        timer.daemon = True
+        timer.name, timer.daemon = "esync-leave", True
         timer.start()
     raise typer.Exit(code)

@@ -151,7 +151,10 @@ class PostgresConsole(PostgresReader):
         with self._transaction("act") as conn:
             params = {"id": task_id, "data_limit": data_limit}
             row = execute(conn, self.names, "get_task", params).fetchone()
-        return None if row is None else row[3]
+        if row is None:
+            return None
+        _name, _key, _message, raw_data, *_rest = row
+        return str(raw_data)
 
 
 def _find(read: Reading, key: str, *, names: Sequence[str], limit: int) -> list[UUID]:
